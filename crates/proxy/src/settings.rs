@@ -1,0 +1,50 @@
+//! What a running proxy needs to know, complete and validated. Where it came from is the command line's business.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use backend::{Address, Balance, Role};
+
+/// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. Immutable once bound.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where clients connect to.
+    pub listen: Address,
+    /// The servers in option order: read/write first, then read-only.
+    pub backends: Vec<(Address, Role)>,
+    /// How a new client's backend is chosen.
+    pub balance: Balance,
+    /// Threads that serve sessions.
+    pub workers: NonZeroUsize,
+    /// Each attempt to connect to one address of a backend.
+    pub connect_timeout: Duration,
+    /// From the connection to the server's greeting. Longer than a connect: a server may look up our name first.
+    pub greeting_timeout: Duration,
+    /// Each wait for a client's packet before it is logged in. Below the servers' own `connect_timeout` (10 s).
+    pub login_timeout: Duration,
+    /// Each wait for bytes of a logged-in client or of its backend.
+    pub read_timeout: Duration,
+    /// Each wait for a peer to take bytes.
+    pub write_timeout: Duration,
+    /// What running commands and open transactions get when the proxy is told to stop.
+    pub shutdown_timeout: Duration,
+}
+
+impl Settings {
+    /// The defaults for the given addresses: round-robin, one worker a core, 2 s to connect, 8 h to read and write.
+    pub fn new(listen: Address, backends: Vec<(Address, Role)>) -> Self {
+        let hours = Duration::from_secs(3600);
+        Self {
+            listen,
+            backends,
+            balance: Balance::RoundRobin,
+            workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            connect_timeout: Duration::from_secs(2),
+            greeting_timeout: Duration::from_secs(10),
+            login_timeout: Duration::from_secs(8),
+            read_timeout: 8 * hours,
+            write_timeout: 8 * hours,
+            shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+}
