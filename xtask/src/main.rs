@@ -1,2 +1,64 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask COMMAND`: whatever is longer than one cargo command.
+//!
+//! It prepares the machine (packages, private servers) and runs the checks. What the checks and the
+//! benchmarks do is in the crates they belong to.
+#![expect(clippy::print_stdout, reason = "a command speaks on standard output")]
+
+mod checks;
+mod packages;
+mod private_prefix;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Tasks of the project that take more than one command.
+#[derive(Parser)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Install what the tests need, then check format, lints, documentation, tests and licences
+    Test,
+    /// Put a server into the private prefix without installing it
+    Fetch {
+        /// Which one
+        server: Server,
+    },
+}
+
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Server {
+    /// MySQL 9.7, for the tests of its logins
+    Mysql,
+    /// HAProxy, the yardstick of the benchmarks
+    Haproxy,
+}
+
+fn main() -> ExitCode {
+    match run(&Arguments::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            println!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: &Task) -> Result<ExitCode> {
+    match task {
+        Task::Test => checks::run_all(),
+        Task::Fetch { server } => {
+            let path = match server {
+                Server::Mysql => private_prefix::fetch_mysql()?,
+                Server::Haproxy => private_prefix::fetch_haproxy()?,
+            };
+            println!("ready: {}", path.display());
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

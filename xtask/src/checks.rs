@@ -1,0 +1,168 @@
+//! `cargo xtask test`: every check, in the order of how soon it fails, and a summary as the last lines.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, ExitCode},
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, Result};
+
+use crate::{packages, private_prefix};
+
+/// A check that ran: what it was, how long it took, and the command when it failed.
+struct Outcome {
+    name: &'static str,
+    took: Duration,
+    failed: Option<String>,
+}
+
+/// Prepares the machine, runs every check even when an earlier one failed, and sums up.
+pub(crate) fn run_all() -> Result<ExitCode> {
+    let start = Instant::now();
+    println!(
+        "This checks format, lints, documentation, tests and licences. The tests start private servers on free\n\
+         ports; what is missing for that is installed (packages, without services) or put into a private directory.\n"
+    );
+    packages::install_missing()?;
+    let mysql = private_prefix::fetch_mysql();
+    match &mysql {
+        Ok(prefix) => println!("MySQL 9.7: {}", prefix.display()),
+        Err(reason) => println!("MySQL 9.7: not to be had, its tests will be skipped: {reason:#}"),
+    }
+    let skips = SkippedTests::new()?;
+    let outcomes: Vec<Outcome> = checks(&skips.file)?
+        .into_iter()
+        .map(|(name, command)| run(name, command))
+        .collect();
+    println!("\n== Summary after {} s", start.elapsed().as_secs());
+    for outcome in &outcomes {
+        println!("{outcome}");
+    }
+    if let Err(reason) = mysql {
+        println!("SKIPPED: the tests with MySQL 9.7, because it cannot be had here: {reason:#}");
+    }
+    skips.print()?;
+    Ok(verdict(&outcomes))
+}
+
+/// The checks and their commands.
+fn checks(skipped_tests: &Path) -> Result<Vec<(&'static str, Command)>> {
+    let mut documentation = cargo(&[
+        "doc",
+        "--quiet",
+        "--workspace",
+        "--no-deps",
+        "--document-private-items",
+    ]);
+    documentation.env("RUSTDOCFLAGS", "-D warnings");
+    let mut checks = vec![
+        ("format", cargo(&["fmt", "--all", "--check"])),
+        (
+            "lints",
+            cargo(&[
+                "clippy",
+                "--quiet",
+                "--workspace",
+                "--all-targets",
+                "--",
+                "-D",
+                "warnings",
+            ]),
+        ),
+        ("documentation", documentation),
+    ];
+    let mut tests = if packages::is_installed("cargo-nextest") {
+        checks.push((
+            "documentation tests",
+            cargo(&["test", "--quiet", "--workspace", "--doc"]),
+        ));
+        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
+    } else {
+        cargo(&["test", "--workspace", "--no-fail-fast"])
+    };
+    tests.env("SKIPPED_TESTS", skipped_tests);
+    checks.push(("tests", tests));
+    let mut licences = Command::new(private_prefix::install_cargo_deny()?);
+    licences.args(["check", "licenses", "bans", "sources"]);
+    checks.push(("licences", licences));
+    Ok(checks)
+}
+
+fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new("cargo");
+    command.args(arguments);
+    command
+}
+
+fn run(name: &'static str, mut command: Command) -> Outcome {
+    let line = format!("{command:?}").replace('"', "");
+    println!("\n== {name}: {line}");
+    let start = Instant::now();
+    let failed = match command.status() {
+        Ok(status) if status.success() => None,
+        Ok(status) => Some(format!("{status}: {line}")),
+        Err(error) => Some(format!("{error}: {line}")),
+    };
+    Outcome {
+        name,
+        took: start.elapsed(),
+        failed,
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let seconds = self.took.as_secs();
+        match &self.failed {
+            None => write!(f, "passed  {:<20} {seconds:>4} s", self.name),
+            Some(reason) => write!(f, "FAILED  {:<20} {seconds:>4} s  {reason}", self.name),
+        }
+    }
+}
+
+fn verdict(outcomes: &[Outcome]) -> ExitCode {
+    let failed: Vec<_> = outcomes
+        .iter()
+        .filter(|outcome| outcome.failed.is_some())
+        .map(|outcome| outcome.name)
+        .collect();
+    if failed.is_empty() {
+        println!("cargo xtask test: all checks passed");
+        ExitCode::SUCCESS
+    } else {
+        println!("cargo xtask test: FAILED: {}", failed.join(", "));
+        ExitCode::FAILURE
+    }
+}
+
+/// The tests that could not run here. Test runners hide what a passing test prints, so each such test
+/// also writes a line into a file.
+struct SkippedTests {
+    file: PathBuf,
+}
+
+impl SkippedTests {
+    fn new() -> Result<Self> {
+        let file =
+            env::temp_dir().join(format!("mysql-proxy-skipped-tests.{}", std::process::id()));
+        fs::write(&file, "").with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Self { file })
+    }
+
+    fn print(&self) -> Result<()> {
+        let lines = fs::read_to_string(&self.file)?;
+        for line in lines.lines() {
+            println!("SKIPPED: {line}");
+        }
+        Ok(())
+    }
+}
+
+impl Drop for SkippedTests {
+    fn drop(&mut self) {
+        // A file left in the temporary directory harms nobody.
+        let _ = fs::remove_file(&self.file);
+    }
+}

@@ -1,0 +1,107 @@
+//! What the tests need from the operating system, and how it gets there.
+//!
+//! On Debian and Ubuntu the missing packages are installed; elsewhere the commands are named and the
+//! user installs them. None of the packages starts a service.
+
+use std::{env, path::Path, process::Command};
+
+use anyhow::{Result, bail};
+
+/// A command that the tests run, and the Debian package that has it.
+struct Tool {
+    command: &'static str,
+    package: &'static str,
+}
+
+const TOOLS: [Tool; 4] = [
+    Tool {
+        command: "mariadbd",
+        package: "mariadb-server-core",
+    },
+    Tool {
+        command: "mariadb",
+        package: "mariadb-client",
+    },
+    Tool {
+        command: "mariadb-dump",
+        package: "mariadb-client",
+    },
+    Tool {
+        command: "sysbench",
+        package: "sysbench",
+    },
+];
+
+/// Installs the missing packages, or says what to install.
+pub(crate) fn install_missing() -> Result<()> {
+    let missing: Vec<&Tool> = TOOLS
+        .iter()
+        .filter(|tool| !is_installed(tool.command))
+        .collect();
+    if missing.is_empty() {
+        println!("MariaDB server and client, sysbench: installed");
+        return Ok(());
+    }
+    if !is_installed("apt-get") {
+        let commands: Vec<_> = missing.iter().map(|tool| tool.command).collect();
+        bail!(
+            "not found: {}. Install the MariaDB 10.11 (or later) server and client and sysbench with the \
+             packages of this system, without enabling the server as a service, and run this again",
+            commands.join(", ")
+        );
+    }
+    let mut packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
+    packages.dedup();
+    if !is_root() {
+        bail!(
+            "packages are missing and only root can install them. Run\n    \
+             sudo apt-get install --no-install-recommends {}\nand run this again",
+            packages.join(" ")
+        );
+    }
+    println!("installing {}", packages.join(", "));
+    apt_install(&packages)
+}
+
+/// Is the command in the PATH or where Debian keeps servers?
+pub(crate) fn is_installed(command: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|directory| directory.join(command).is_file())
+        || Path::new("/usr/sbin").join(command).is_file()
+}
+
+/// A first failure is usually a package list that is missing or old: read the lists and try once more.
+fn apt_install(packages: &[&str]) -> Result<()> {
+    if apt_get("install", packages)? {
+        return Ok(());
+    }
+    println!("reading the package lists");
+    if apt_get("update", &[])? && apt_get("install", packages)? {
+        return Ok(());
+    }
+    bail!(
+        "apt-get could not install {}: its message is above",
+        packages.join(" ")
+    )
+}
+
+fn apt_get(verb: &str, packages: &[&str]) -> Result<bool> {
+    let status = Command::new("apt-get")
+        .env("DEBIAN_FRONTEND", "noninteractive")
+        .args([
+            "-qq",
+            "-y",
+            "-o",
+            "Dpkg::Use-Pty=0",
+            "--no-install-recommends",
+            verb,
+        ])
+        .args(packages)
+        .status()?;
+    Ok(status.success())
+}
+
+fn is_root() -> bool {
+    let output = Command::new("id").arg("-u").output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
