@@ -1,0 +1,66 @@
+//! Packets: a header of four bytes (length, sequence id) and up to 2^24-1 bytes. A payload is what one or more packets
+//! hold together. Follows MySQL's "Protocol Basics: MySQL Packets".
+
+mod decoder;
+
+pub use decoder::PayloadDecoder;
+
+use crate::limits::PACKET_PAYLOAD_BYTES_MAX;
+
+/// `int<3>` length, `int<1>` sequence id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PacketHeader {
+    /// Bytes behind the header.
+    pub length: usize,
+    /// Counts the packets of one exchange, modulo 256.
+    pub sequence_id: u8,
+}
+
+impl PacketHeader {
+    /// Bytes of a header.
+    pub const BYTES: usize = 4;
+
+    /// Any four bytes are a header.
+    pub fn decode([a, b, c, sequence_id]: [u8; 4]) -> Self {
+        Self {
+            length: u32::from_le_bytes([a, b, c, 0]) as usize,
+            sequence_id,
+        }
+    }
+
+    /// The header at the start of `bytes`, when they hold one.
+    pub fn peek(bytes: &[u8]) -> Option<Self> {
+        bytes.first_chunk().map(|header| Self::decode(*header))
+    }
+
+    /// The four bytes.
+    pub fn encode(self) -> [u8; 4] {
+        debug_assert!(self.length <= PACKET_PAYLOAD_BYTES_MAX);
+        let [a, b, c, _] = (self.length as u32).to_le_bytes();
+        [a, b, c, self.sequence_id]
+    }
+
+    /// True when the payload goes on in the next packet.
+    pub fn is_continued(self) -> bool {
+        self.length == PACKET_PAYLOAD_BYTES_MAX
+    }
+}
+
+/// Appends `payload` to `out`, split into packets that start at `sequence_id`.
+/// Returns the sequence id that follows.
+pub fn put_payload(out: &mut Vec<u8>, mut sequence_id: u8, mut payload: &[u8]) -> u8 {
+    loop {
+        let (chunk, rest) = payload.split_at(payload.len().min(PACKET_PAYLOAD_BYTES_MAX));
+        let header = PacketHeader {
+            length: chunk.len(),
+            sequence_id,
+        };
+        out.extend_from_slice(&header.encode());
+        out.extend_from_slice(chunk);
+        sequence_id = sequence_id.wrapping_add(1);
+        payload = rest;
+        if !header.is_continued() {
+            return sequence_id;
+        }
+    }
+}

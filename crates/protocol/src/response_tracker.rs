@@ -1,0 +1,411 @@
+//! Finds the end of any response, without decoding rows: packet headers are scanned, and of a few packets the first
+//! bytes.
+//!
+//! A tracker is fed with bytes as they come, cut anywhere. It keeps at most [`PREFIX_BYTES_MAX`] of them. Every packet
+//! is looked at in its role: what starts with 0xfe is an end of rows only where rows may end.
+//!
+//! Follows MySQL's "Text Resultset", "COM_STMT_PREPARE Response", "COM_STMT_FETCH Response" and MariaDB's "Result Set
+//! Packets" and "Progress Reporting".
+
+use crate::command::Layout;
+use crate::limits::PACKET_PAYLOAD_BYTES_MAX;
+use crate::packet::PacketHeader;
+use crate::response::{EofPacket, ErrPacket, OkPacket};
+use crate::wire::Reader;
+use crate::{Capabilities, DecodeError, StatusFlags};
+
+/// What an OK needs up to its status flags: header, two lenenc integers, `int<2>`.
+const OK_PREFIX_BYTES: usize = 1 + 9 + 9 + 2;
+/// A column count and the byte that says whether definitions follow.
+const COUNT_PREFIX_BYTES: usize = 9 + 1;
+/// COM_STMT_PREPARE_OK, with the byte that says whether definitions follow.
+const PREPARE_OK_BYTES: usize = 13;
+/// A header and an error code.
+const ERR_PREFIX_BYTES: usize = 3;
+/// The most that is kept of a packet that comes in pieces.
+pub const PREFIX_BYTES_MAX: usize = PacketHeader::BYTES + OK_PREFIX_BYTES;
+
+const LOCAL_INFILE_HEADER: u8 = 0xfb;
+/// The value of the byte that says that no definitions follow.
+const METADATA_NONE: u8 = 0;
+
+/// One response on its way.
+#[derive(Debug, Clone)]
+pub struct ResponseTracker {
+    capabilities: Capabilities,
+    state: State,
+    /// Header and first bytes of a packet that came in pieces.
+    stash: [u8; PREFIX_BYTES_MAX],
+    stash_bytes: u8,
+    /// Bytes of the current packet that nobody needs to look at.
+    skip: u32,
+    /// The next packet continues the current payload.
+    continued: bool,
+    sequence_id: u8,
+    status: StatusFlags,
+}
+
+/// How far the bytes of one [`ResponseTracker::feed`] went.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Progress {
+    /// Bytes that belong to this response.
+    pub consumed: usize,
+    /// What comes next.
+    pub next: Next,
+}
+
+/// What a response needs next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// More bytes of the server.
+    Bytes,
+    /// The client's file, ended by an empty packet; the server's answer to it belongs to this response.
+    LocalInfile,
+    /// Nothing: the response ended.
+    End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    Generic,
+    Text,
+    ResultsetStart,
+    ColumnDefinitions { left: u64 },
+    ColumnDefinitionsEof,
+    Rows,
+    PrepareStart,
+    PrepareDefinitions { left: u16, then: u16 },
+    PrepareDefinitionsEof { then: u16 },
+    FieldList,
+    LocalInfile,
+    Ended,
+}
+
+impl ResponseTracker {
+    /// `capabilities` are those that both sides agreed to.
+    pub fn new(layout: Layout, capabilities: Capabilities) -> Self {
+        Self {
+            capabilities,
+            state: match layout {
+                Layout::Generic => State::Generic,
+                Layout::Text => State::Text,
+                Layout::Resultsets => State::ResultsetStart,
+                Layout::Prepare => State::PrepareStart,
+                Layout::Columns => State::FieldList,
+                Layout::Rows => State::Rows,
+            },
+            stash: [0; PREFIX_BYTES_MAX],
+            stash_bytes: 0,
+            skip: 0,
+            continued: false,
+            sequence_id: 0,
+            status: StatusFlags::empty(),
+        }
+    }
+
+    /// Looks at the next bytes of the server. After [`Next::End`] nothing is consumed any more.
+    ///
+    /// # Errors
+    /// A packet that cannot stand where it stands. The tracker is of no use afterwards.
+    pub fn feed(&mut self, bytes: &[u8]) -> Result<Progress, DecodeError> {
+        let mut at = 0;
+        loop {
+            let skipped = (self.skip as usize).min(bytes.len() - at);
+            at += skipped;
+            self.skip -= skipped as u32;
+            let next = self.next();
+            if next != Next::Bytes || at == bytes.len() {
+                return Ok(Progress { consumed: at, next });
+            }
+            at += self.packet_start(&bytes[at..])?;
+        }
+    }
+
+    /// True between two packets of the server: where a packet of ours may stand.
+    pub fn is_at_packet_boundary(&self) -> bool {
+        self.stash_bytes == 0 && self.skip == 0 && !self.continued
+    }
+
+    /// The latest packet's sequence id.
+    pub fn sequence_id(&self) -> u8 {
+        self.sequence_id
+    }
+
+    /// The latest status flags; empty where the response carried none.
+    pub fn status(&self) -> StatusFlags {
+        self.status
+    }
+
+    /// The client's file was sent up to its empty packet; the server answers.
+    pub fn local_infile_sent(&mut self) {
+        if self.state == State::LocalInfile {
+            self.state = State::ResultsetStart;
+        }
+    }
+
+    fn next(&self) -> Next {
+        if self.skip > 0 || self.continued {
+            return Next::Bytes;
+        }
+        match self.state {
+            State::Ended => Next::End,
+            State::LocalInfile => Next::LocalInfile,
+            _ => Next::Bytes,
+        }
+    }
+
+    /// Takes a packet's header and what its role needs of its payload. Returns how many bytes it took.
+    fn packet_start(&mut self, bytes: &[u8]) -> Result<usize, DecodeError> {
+        if self.stash_bytes == 0
+            && let Some(needed) = self.needed(bytes)
+            && needed <= bytes.len()
+        {
+            self.packet(&bytes[..needed])?;
+            return Ok(needed);
+        }
+        self.packet_start_in_pieces(bytes)
+    }
+
+    fn packet_start_in_pieces(&mut self, bytes: &[u8]) -> Result<usize, DecodeError> {
+        for (taken, byte) in bytes.iter().enumerate() {
+            self.stash[usize::from(self.stash_bytes)] = *byte;
+            self.stash_bytes += 1;
+            let stash = self.stash;
+            let stash = &stash[..usize::from(self.stash_bytes)];
+            if self.needed(stash) == Some(stash.len()) {
+                self.stash_bytes = 0;
+                self.packet(stash)?;
+                return Ok(taken + 1);
+            }
+        }
+        Ok(bytes.len())
+    }
+
+    /// How many bytes from the header on must be seen at once; `None` until the first ones are there.
+    fn needed(&self, bytes: &[u8]) -> Option<usize> {
+        let header = PacketHeader::peek(bytes)?;
+        if self.continued || header.length == 0 {
+            return Some(PacketHeader::BYTES);
+        }
+        let first = *bytes.get(PacketHeader::BYTES)?;
+        let prefix = match (first, self.state) {
+            (ErrPacket::HEADER, _) => ERR_PREFIX_BYTES,
+            (
+                _,
+                State::Text | State::ColumnDefinitions { .. } | State::PrepareDefinitions { .. },
+            ) => 1,
+            (OkPacket::HEADER, State::PrepareStart) => PREPARE_OK_BYTES,
+            (OkPacket::HEADER, State::Rows | State::FieldList) => 1,
+            (OkPacket::HEADER | OkPacket::HEADER_AFTER_ROWS, _) => OK_PREFIX_BYTES,
+            (_, State::ResultsetStart) => COUNT_PREFIX_BYTES,
+            _ => 1,
+        };
+        Some(PacketHeader::BYTES + prefix.min(header.length))
+    }
+
+    /// One packet's header and prefix.
+    fn packet(&mut self, bytes: &[u8]) -> Result<(), DecodeError> {
+        let Some((header, prefix)) = bytes.split_first_chunk() else {
+            return Ok(());
+        };
+        let header = PacketHeader::decode(*header);
+        self.sequence_id = header.sequence_id;
+        self.skip = (header.length - prefix.len()) as u32;
+        let continues = std::mem::replace(&mut self.continued, header.is_continued());
+        if continues {
+            return Ok(());
+        }
+        self.state = match prefix.first() {
+            Some(&ErrPacket::HEADER) if self.state != State::Text => self.err(prefix)?,
+            Some(&first) => self.step(first, prefix, header.length)?,
+            None => self.empty_packet()?,
+        };
+        Ok(())
+    }
+
+    fn step(&mut self, first: u8, prefix: &[u8], length: usize) -> Result<State, DecodeError> {
+        match self.state {
+            State::Generic => self.generic(first, prefix, length),
+            State::Text | State::Ended | State::LocalInfile => Ok(State::Ended),
+            State::ResultsetStart => self.resultset_start(first, prefix),
+            State::ColumnDefinitions { left } => Ok(self.definitions(left - 1)),
+            State::ColumnDefinitionsEof => self.definitions_eof(first, prefix),
+            State::Rows | State::FieldList => self.row(first, prefix, length),
+            State::PrepareStart => self.prepare_start(first, prefix),
+            State::PrepareDefinitions { left, then } => {
+                Ok(self.prepare_definitions(left - 1, then))
+            }
+            State::PrepareDefinitionsEof { then } => {
+                self.eof_status(first, prefix)?;
+                Ok(Self::start_of_definitions(then, 0))
+            }
+        }
+    }
+
+    /// A row of no columns, or nothing that any server sends.
+    fn empty_packet(&self) -> Result<State, DecodeError> {
+        match self.state {
+            State::Text => Ok(State::Ended),
+            State::Rows => Ok(State::Rows),
+            _ => Err(unexpected(self.state, 0)),
+        }
+    }
+
+    fn err(&self, prefix: &[u8]) -> Result<State, DecodeError> {
+        let code = ErrPacket::decode(prefix)?.code;
+        Ok(match code {
+            ErrPacket::PROGRESS_REPORT => self.state,
+            _ => State::Ended,
+        })
+    }
+
+    fn generic(&mut self, first: u8, prefix: &[u8], length: usize) -> Result<State, DecodeError> {
+        if first == OkPacket::HEADER {
+            self.status = OkPacket::decode_status(prefix)?;
+        } else if first == EofPacket::HEADER {
+            self.end_status(prefix, length)?;
+        }
+        Ok(State::Ended)
+    }
+
+    fn resultset_start(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
+        if first == OkPacket::HEADER {
+            self.status = OkPacket::decode_status(prefix)?;
+            return Ok(self.after_result());
+        }
+        if first == LOCAL_INFILE_HEADER {
+            return Ok(State::LocalInfile);
+        }
+        let mut reader = Reader::new("column count", prefix);
+        let columns = reader.lenenc_int("column count")?;
+        let has_definitions = !self.capabilities.has_metadata_flag()
+            || reader.is_empty()
+            || reader.u8("metadata follows")? != METADATA_NONE;
+        Ok(self.definitions(if has_definitions { columns } else { 0 }))
+    }
+
+    fn definitions(&self, left: u64) -> State {
+        if left > 0 {
+            State::ColumnDefinitions { left }
+        } else if self.deprecates_eof() {
+            State::Rows
+        } else {
+            State::ColumnDefinitionsEof
+        }
+    }
+
+    /// An open cursor has no rows here; they are fetched.
+    fn definitions_eof(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
+        self.eof_status(first, prefix)?;
+        if self.status.contains(StatusFlags::CURSOR_EXISTS) {
+            return Ok(self.after_result());
+        }
+        Ok(State::Rows)
+    }
+
+    fn row(&mut self, first: u8, prefix: &[u8], length: usize) -> Result<State, DecodeError> {
+        let is_end = first == EofPacket::HEADER
+            && if self.deprecates_eof() {
+                length < PACKET_PAYLOAD_BYTES_MAX
+            } else {
+                length < 9
+            };
+        if !is_end {
+            return Ok(self.state);
+        }
+        self.end_status(prefix, length)?;
+        Ok(match self.state {
+            State::Rows => self.after_result(),
+            _ => State::Ended,
+        })
+    }
+
+    fn prepare_start(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
+        if first != OkPacket::HEADER {
+            return Err(unexpected(self.state, first));
+        }
+        let mut reader = Reader::new("COM_STMT_PREPARE_OK", prefix);
+        reader.bytes(5, "statement id")?;
+        let columns = reader.u16("column count")?;
+        let params = reader.u16("parameter count")?;
+        reader.bytes(3, "warnings")?;
+        let has_definitions = !self
+            .capabilities
+            .contains(Capabilities::OPTIONAL_RESULTSET_METADATA)
+            || reader.is_empty()
+            || reader.u8("metadata follows")? != METADATA_NONE;
+        if !has_definitions {
+            return Ok(State::Ended);
+        }
+        Ok(match params {
+            0 => Self::start_of_definitions(columns, 0),
+            _ => Self::start_of_definitions(params, columns),
+        })
+    }
+
+    fn start_of_definitions(left: u16, then: u16) -> State {
+        match left {
+            0 => State::Ended,
+            _ => State::PrepareDefinitions { left, then },
+        }
+    }
+
+    /// Parameters first, columns then; each group ends with an EOF unless that is deprecated.
+    fn prepare_definitions(&self, left: u16, then: u16) -> State {
+        if left > 0 {
+            State::PrepareDefinitions { left, then }
+        } else if self.deprecates_eof() {
+            Self::start_of_definitions(then, 0)
+        } else {
+            State::PrepareDefinitionsEof { then }
+        }
+    }
+
+    fn after_result(&self) -> State {
+        if self.status.contains(StatusFlags::MORE_RESULTS_EXISTS) {
+            State::ResultsetStart
+        } else {
+            State::Ended
+        }
+    }
+
+    /// The EOF that ends definitions.
+    fn eof_status(&mut self, first: u8, prefix: &[u8]) -> Result<(), DecodeError> {
+        if first != EofPacket::HEADER {
+            return Err(unexpected(self.state, first));
+        }
+        self.status = EofPacket::decode(prefix)?.status;
+        Ok(())
+    }
+
+    /// The packet that ends rows: an OK under DEPRECATE_EOF, else an EOF.
+    fn end_status(&mut self, prefix: &[u8], length: usize) -> Result<(), DecodeError> {
+        self.status = if self.deprecates_eof() && length > EofPacket::BYTES {
+            OkPacket::decode_status(prefix)?
+        } else {
+            EofPacket::decode(prefix)?.status
+        };
+        Ok(())
+    }
+
+    fn deprecates_eof(&self) -> bool {
+        self.capabilities.contains(Capabilities::DEPRECATE_EOF)
+    }
+}
+
+fn unexpected(state: State, first: u8) -> DecodeError {
+    DecodeError::Invalid {
+        packet: "response",
+        field: match state {
+            State::ColumnDefinitionsEof | State::PrepareDefinitionsEof { .. } => {
+                "first byte of the EOF after definitions"
+            }
+            State::PrepareStart => "first byte of COM_STMT_PREPARE_OK",
+            _ => "first byte",
+        },
+        value: first.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,422 @@
+//! Responses as servers send them, each fed whole, cut at every byte, and byte by byte, always with the start of a
+//! next response behind it, which must stay untouched.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::packet::put_payload;
+
+const PLAIN: Capabilities = Capabilities::PROTOCOL_41;
+const DEPRECATE_EOF: Capabilities = PLAIN.union(Capabilities::DEPRECATE_EOF);
+
+/// A response under construction.
+#[derive(Debug, Clone, Default)]
+struct Response {
+    bytes: Vec<u8>,
+    sequence_id: u8,
+}
+
+impl Response {
+    fn new() -> Self {
+        Self {
+            bytes: Vec::new(),
+            sequence_id: 1,
+        }
+    }
+
+    fn packet(mut self, payload: &[u8]) -> Self {
+        self.sequence_id = put_payload(&mut self.bytes, self.sequence_id, payload);
+        self
+    }
+
+    fn ok(self, status: StatusFlags) -> Self {
+        self.ok_with(OkPacket::HEADER, status, 7)
+    }
+
+    fn ok_with(self, header: u8, status: StatusFlags, affected_rows: u64) -> Self {
+        let mut payload = Vec::new();
+        let ok = OkPacket {
+            affected_rows,
+            last_insert_id: 0,
+            status,
+            warnings: 0,
+            info: b"info".to_vec(),
+        };
+        ok.encode(header, PLAIN, &mut payload);
+        self.packet(&payload)
+    }
+
+    fn eof(self, status: StatusFlags) -> Self {
+        let mut payload = Vec::new();
+        EofPacket {
+            warnings: 0,
+            status,
+        }
+        .encode(&mut payload);
+        self.packet(&payload)
+    }
+
+    fn err(self) -> Self {
+        let mut payload = Vec::new();
+        ErrPacket::new(1064, *b"42000", "You have an error").encode(&mut payload);
+        self.packet(&payload)
+    }
+
+    fn definitions(mut self, n: usize) -> Self {
+        for _ in 0..n {
+            self = self
+                .packet(b"\x03def\x04test\x01t\x01t\x01a\x01a\x0c\x3f\0\x0b\0\0\0\x03\0\0\0\0\0");
+        }
+        self
+    }
+
+    /// Ends definitions (nothing under DEPRECATE_EOF).
+    fn end_of_definitions(self, capabilities: Capabilities, status: StatusFlags) -> Self {
+        if capabilities.contains(Capabilities::DEPRECATE_EOF) {
+            self
+        } else {
+            self.eof(status)
+        }
+    }
+
+    fn end_of_rows(self, capabilities: Capabilities, status: StatusFlags) -> Self {
+        if capabilities.contains(Capabilities::DEPRECATE_EOF) {
+            self.ok_with(OkPacket::HEADER_AFTER_ROWS, status, 0)
+        } else {
+            self.eof(status)
+        }
+    }
+
+    fn resultset(self, capabilities: Capabilities, rows: &[&[u8]], status: StatusFlags) -> Self {
+        let start = self
+            .packet(&[2])
+            .definitions(2)
+            .end_of_definitions(capabilities, status);
+        rows.iter()
+            .fold(start, |response, row| response.packet(row))
+            .end_of_rows(capabilities, status)
+    }
+}
+
+/// Feeds `bytes` in pieces of the given sizes; returns what was consumed and the tracker.
+fn feed_in_pieces<'a>(
+    layout: Layout,
+    capabilities: Capabilities,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> (usize, Next, ResponseTracker) {
+    let mut tracker = ResponseTracker::new(layout, capabilities);
+    let mut consumed = 0;
+    let mut next = Next::Bytes;
+    for piece in pieces {
+        let progress = tracker.feed(piece).unwrap();
+        consumed += progress.consumed;
+        next = progress.next;
+        if next != Next::Bytes {
+            break;
+        }
+        assert_eq!(progress.consumed, piece.len());
+    }
+    (consumed, next, tracker)
+}
+
+/// The response ends exactly where it ends, however it is cut, and leaves `status`.
+fn check(layout: Layout, capabilities: Capabilities, response: &Response, status: StatusFlags) {
+    let end = response.bytes.len();
+    let mut bytes = response.bytes.clone();
+    bytes.extend_from_slice(&[1, 0, 0, 1, 0]);
+    let check = |(consumed, next, tracker): (usize, Next, ResponseTracker)| {
+        assert_eq!((consumed, next), (end, Next::End));
+        assert_eq!(tracker.status(), status);
+        assert_eq!(tracker.sequence_id(), response.sequence_id.wrapping_sub(1));
+        assert!(tracker.is_at_packet_boundary());
+    };
+    for cut in 0..end.min(2000) {
+        let (head, tail) = bytes.split_at(cut);
+        check(feed_in_pieces(layout, capabilities, [head, tail]));
+    }
+    check(feed_in_pieces(layout, capabilities, [bytes.as_slice()]));
+    if end < 100_000 {
+        check(feed_in_pieces(layout, capabilities, bytes.chunks(1)));
+    }
+}
+
+#[test]
+fn one_packet_responses() {
+    let status = StatusFlags::AUTOCOMMIT;
+    for layout in [Layout::Generic, Layout::Resultsets] {
+        check(layout, PLAIN, &Response::new().ok(status), status);
+        check(layout, PLAIN, &Response::new().err(), StatusFlags::empty());
+    }
+    for layout in [Layout::Prepare, Layout::Columns, Layout::Rows] {
+        check(layout, PLAIN, &Response::new().err(), StatusFlags::empty());
+    }
+    check(Layout::Generic, PLAIN, &Response::new().eof(status), status);
+    let after_rows = Response::new().ok_with(OkPacket::HEADER_AFTER_ROWS, status, 0);
+    check(Layout::Generic, DEPRECATE_EOF, &after_rows, status);
+    for text in [b"Uptime: 17  Threads: 1".as_slice(), b""] {
+        let response = Response::new().packet(text);
+        check(Layout::Text, PLAIN, &response, StatusFlags::empty());
+    }
+}
+
+#[test]
+fn resultsets_end_with_eof_or_ok() {
+    let status = StatusFlags::AUTOCOMMIT;
+    for capabilities in [PLAIN, DEPRECATE_EOF] {
+        for rows in [&[] as &[&[u8]], &[b"\x011\x012", b"\xfb\xfb", b"\x00\x00"]] {
+            let response = Response::new().resultset(capabilities, rows, status);
+            check(Layout::Resultsets, capabilities, &response, status);
+        }
+    }
+}
+
+#[test]
+fn several_results_are_one_response() {
+    let more = StatusFlags::MORE_RESULTS_EXISTS;
+    let last = StatusFlags::IN_TRANS;
+    for capabilities in [PLAIN, DEPRECATE_EOF] {
+        let response = Response::new()
+            .resultset(capabilities, &[b"\x011\x012"], more)
+            .ok(more)
+            .resultset(capabilities, &[], more)
+            .ok(last);
+        check(Layout::Resultsets, capabilities, &response, last);
+        let failed = Response::new().ok(more).err();
+        check(Layout::Resultsets, capabilities, &failed, more);
+    }
+}
+
+#[test]
+fn an_error_may_stand_behind_rows_or_definitions() {
+    for capabilities in [PLAIN, DEPRECATE_EOF] {
+        let response = Response::new()
+            .packet(&[1])
+            .definitions(1)
+            .end_of_definitions(capabilities, StatusFlags::empty())
+            .packet(b"\x011")
+            .err();
+        check(
+            Layout::Resultsets,
+            capabilities,
+            &response,
+            StatusFlags::empty(),
+        );
+        let early = Response::new().packet(&[3]).definitions(1).err();
+        check(
+            Layout::Resultsets,
+            capabilities,
+            &early,
+            StatusFlags::empty(),
+        );
+    }
+}
+
+#[test]
+fn an_open_cursor_has_no_rows() {
+    let status = StatusFlags::CURSOR_EXISTS;
+    for capabilities in [PLAIN, DEPRECATE_EOF] {
+        let response = Response::new()
+            .packet(&[2])
+            .definitions(2)
+            .end_of_rows(capabilities, status);
+        check(Layout::Resultsets, capabilities, &response, status);
+        let fetched = Response::new()
+            .packet(b"\0\0\x01")
+            .packet(b"\0\0\x02")
+            .end_of_rows(capabilities, status);
+        check(Layout::Rows, capabilities, &fetched, status);
+    }
+}
+
+#[test]
+fn rows_that_start_like_other_packets() {
+    // Without DEPRECATE_EOF a long first value may start with 0xfe; a binary row starts like an OK.
+    let mut long = vec![0xfe, 100, 0, 0, 0, 0, 0, 0, 0];
+    long.extend_from_slice(&[b'x'; 100]);
+    let status = StatusFlags::AUTOCOMMIT;
+    let response = Response::new().resultset(PLAIN, &[&long, b"\0\0\0\0\0"], status);
+    check(Layout::Resultsets, PLAIN, &response, status);
+}
+
+#[test]
+fn a_row_above_16_mib_goes_on_in_packets_that_are_not_looked_at() {
+    let mut row = vec![0xfe];
+    row.extend_from_slice(&(20_u64 << 20).to_le_bytes());
+    // The second packet starts with 0xff, as an ERR does.
+    row.resize(9 + (20 << 20), 0xff);
+    for capabilities in [PLAIN, DEPRECATE_EOF] {
+        let mut response = Response::new().packet(&[1]).definitions(1);
+        response = response.end_of_definitions(capabilities, StatusFlags::empty());
+        response = response.packet(&row);
+        response = response.end_of_rows(capabilities, StatusFlags::AUTOCOMMIT);
+        let end = response.bytes.len();
+        let (consumed, next, tracker) = feed_in_pieces(
+            Layout::Resultsets,
+            capabilities,
+            response.bytes.chunks(16 * 1024),
+        );
+        assert_eq!((consumed, next), (end, Next::End));
+        assert_eq!(tracker.status(), StatusFlags::AUTOCOMMIT);
+    }
+}
+
+#[test]
+fn a_payload_of_exactly_16_mib_is_ended_by_an_empty_packet() {
+    let row = vec![b'x'; PACKET_PAYLOAD_BYTES_MAX];
+    let response = Response::new().resultset(PLAIN, &[&row], StatusFlags::empty());
+    let (consumed, next, _) =
+        feed_in_pieces(Layout::Resultsets, PLAIN, [response.bytes.as_slice()]);
+    assert_eq!((consumed, next), (response.bytes.len(), Next::End));
+}
+
+#[test]
+fn prepared_statements() {
+    for capabilities in [PLAIN, DEPRECATE_EOF] {
+        for (columns, params) in [(0, 0), (2, 0), (0, 3), (2, 3)] {
+            let mut response =
+                Response::new().packet(&[0, 1, 0, 0, 0, columns, 0, params, 0, 0, 0, 0]);
+            let mut status = StatusFlags::empty();
+            for n in [params, columns] {
+                if n > 0 {
+                    response = response.definitions(n.into());
+                    response = response.end_of_definitions(capabilities, StatusFlags::AUTOCOMMIT);
+                    if capabilities == PLAIN {
+                        status = StatusFlags::AUTOCOMMIT;
+                    }
+                }
+            }
+            check(Layout::Prepare, capabilities, &response, status);
+        }
+    }
+}
+
+#[test]
+fn definitions_may_be_left_out() {
+    for flag in [
+        Capabilities::OPTIONAL_RESULTSET_METADATA,
+        Capabilities::MARIADB_CACHE_METADATA,
+    ] {
+        let capabilities = DEPRECATE_EOF | flag;
+        let status = StatusFlags::AUTOCOMMIT;
+        let without = Response::new()
+            .packet(&[2, 0])
+            .packet(b"\x011\x012")
+            .end_of_rows(capabilities, status);
+        check(Layout::Resultsets, capabilities, &without, status);
+        let with = Response::new()
+            .packet(&[2, 1])
+            .definitions(2)
+            .packet(b"\x011\x012")
+            .end_of_rows(capabilities, status);
+        check(Layout::Resultsets, capabilities, &with, status);
+    }
+}
+
+#[test]
+fn field_list_ends_with_eof_or_ok() {
+    for capabilities in [PLAIN, DEPRECATE_EOF] {
+        let status = StatusFlags::AUTOCOMMIT;
+        let response = Response::new()
+            .definitions(3)
+            .end_of_rows(capabilities, status);
+        check(Layout::Columns, capabilities, &response, status);
+    }
+}
+
+#[test]
+fn local_infile_waits_for_the_client() {
+    let request = Response::new().packet(b"\xfb/tmp/data.csv");
+    let mut tracker = ResponseTracker::new(Layout::Resultsets, PLAIN);
+    let progress = tracker.feed(&request.bytes).unwrap();
+    assert_eq!(progress.next, Next::LocalInfile);
+    assert_eq!(progress.consumed, request.bytes.len());
+    tracker.local_infile_sent();
+    let answer = Response::new()
+        .ok(StatusFlags::MORE_RESULTS_EXISTS)
+        .ok(StatusFlags::AUTOCOMMIT);
+    let progress = tracker.feed(&answer.bytes).unwrap();
+    assert_eq!(progress.next, Next::End);
+    assert_eq!(progress.consumed, answer.bytes.len());
+}
+
+#[test]
+fn progress_reports_end_nothing() {
+    let response = Response::new()
+        .packet(b"\xff\xff\xff\x01\x01\x03\0\0\0\x05stage")
+        .packet(b"\xff\xff\xff\x01\x02\x03\0\0\0\x05stage")
+        .ok(StatusFlags::AUTOCOMMIT);
+    check(
+        Layout::Resultsets,
+        PLAIN,
+        &response,
+        StatusFlags::AUTOCOMMIT,
+    );
+}
+
+#[test]
+fn what_cannot_be_a_response_is_an_error() {
+    let cases: [(Layout, &[u8]); 4] = [
+        (Layout::Resultsets, b""),
+        (Layout::Prepare, b"\x05"),
+        (Layout::Prepare, b"\0\x01\0"),
+        (Layout::Resultsets, b"\0\x01"),
+    ];
+    for (layout, payload) in cases {
+        let response = Response::new().packet(payload);
+        let mut tracker = ResponseTracker::new(layout, PLAIN);
+        assert!(
+            tracker.feed(&response.bytes).is_err(),
+            "{layout:?} {payload:?}"
+        );
+    }
+    let no_eof = Response::new().packet(&[1]).definitions(1).packet(b"\x011");
+    let mut tracker = ResponseTracker::new(Layout::Resultsets, PLAIN);
+    assert!(tracker.feed(&no_eof.bytes).is_err());
+}
+
+fn layouts() -> impl Strategy<Value = Layout> {
+    prop::sample::select(vec![
+        Layout::Generic,
+        Layout::Text,
+        Layout::Resultsets,
+        Layout::Prepare,
+        Layout::Columns,
+        Layout::Rows,
+    ])
+}
+
+proptest! {
+    /// Hostile bytes: no panic, no claim beyond what was fed, and the same outcome however they are cut.
+    #[test]
+    fn garbage_is_cut_independent(
+        layout in layouts(),
+        capabilities: u64,
+        payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..40), 0..12),
+        tail in prop::collection::vec(any::<u8>(), 0..12),
+    ) {
+        let capabilities = Capabilities::from_bits_retain(capabilities);
+        let response = payloads.iter().fold(Response::new(), |r, payload| r.packet(payload));
+        let mut bytes = response.bytes;
+        bytes.extend_from_slice(&tail);
+        let run = |piece: usize| {
+            let mut tracker = ResponseTracker::new(layout, capabilities);
+            let mut consumed = 0;
+            for piece in bytes.chunks(piece) {
+                match tracker.feed(piece) {
+                    Ok(progress) => {
+                        consumed += progress.consumed;
+                        if progress.next != Next::Bytes {
+                            return Some((consumed, progress.next));
+                        }
+                    }
+                    Err(_) => return None,
+                }
+            }
+            Some((consumed, Next::Bytes))
+        };
+        let whole = run(bytes.len().max(1));
+        for piece in 1..bytes.len().min(9) {
+            prop_assert_eq!(run(piece), whole);
+        }
+    }
+}
