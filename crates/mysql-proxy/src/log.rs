@@ -1,0 +1,227 @@
+//! The log: which events are shown, in which shape, and where they go.
+//!
+//! Events come from `tracing`. A line never fails the program: what its destination does not take goes to standard error.
+
+mod destination;
+mod record;
+mod repeats;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anyhow::{Context as _, Result, anyhow};
+use nix::unistd::{Gid, Uid};
+use tracing::level_filters::LevelFilter;
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
+
+use crate::log::destination::Destination;
+use crate::log::record::Record;
+use crate::log::repeats::{Repeats, Verdict};
+
+/// The target of events about panics, which have a level of their own.
+pub(crate) const PANIC: &str = "panic";
+
+/// How bad it is, the worst first. The names are those of configurations and of lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub(crate) enum Level {
+    /// The program itself is wrong: a panic.
+    Error,
+    /// Something the program has to give up.
+    Critical,
+    /// Something an operator has to know.
+    Warning,
+    /// What happens to the program as a whole.
+    Message,
+    /// What happens to single sessions.
+    Info,
+    /// What happens inside of them.
+    Debug,
+}
+
+/// What a line looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Format {
+    /// `2026-01-31 13:05:00: (level) message`, in local time.
+    Text,
+    /// `{"timestamp": ..., "level": ..., "message": ..., "fields": {...}}`
+    Json,
+}
+
+/// Where lines are asked to go.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Choice {
+    /// Standard output.
+    Stdout,
+    /// Appended to this absolute path.
+    File(PathBuf),
+    /// The system's log.
+    Syslog,
+}
+
+/// The open log. Its clones share everything.
+#[derive(Debug, Clone)]
+pub(crate) struct Log {
+    level: Level,
+    format: Format,
+    sink: Arc<Mutex<Sink>>,
+}
+
+#[derive(Debug)]
+struct Sink {
+    destination: Destination,
+    repeats: Repeats,
+}
+
+impl Level {
+    fn of(metadata: &Metadata<'_>) -> Self {
+        match *metadata.level() {
+            tracing::Level::ERROR if metadata.target() == PANIC => Self::Error,
+            tracing::Level::ERROR => Self::Critical,
+            tracing::Level::WARN => Self::Warning,
+            tracing::Level::INFO => Self::Message,
+            tracing::Level::DEBUG => Self::Info,
+            tracing::Level::TRACE => Self::Debug,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Critical => "critical",
+            Self::Warning => "warning",
+            Self::Message => "message",
+            Self::Info => "info",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+impl Log {
+    /// Opens the destination. Nothing is logged before [`install`](Self::install).
+    pub(crate) fn open(choice: &Choice, level: Level, format: Format) -> Result<Self> {
+        let sink = Sink {
+            destination: Destination::open(choice)?,
+            repeats: Repeats::default(),
+        };
+        Ok(Self {
+            level,
+            format,
+            sink: Arc::new(Mutex::new(sink)),
+        })
+    }
+
+    /// Makes this the log of the process, once.
+    pub(crate) fn install(&self) -> Result<()> {
+        let subscriber = tracing_subscriber::registry().with(self.clone());
+        tracing::subscriber::set_global_default(subscriber).context("the process has a log already")
+    }
+
+    /// Whether an operator at the terminal sees the lines anyway.
+    pub(crate) fn is_stdout(&self) -> bool {
+        matches!(self.sink().destination, Destination::Stdout(_))
+    }
+
+    /// Opens the same path again, so that a renamed file is let go. When that fails the old file stays.
+    ///
+    /// `Ok(None)` where the log is no file.
+    pub(crate) fn reopen(&self) -> Result<Option<PathBuf>> {
+        self.flush();
+        let mut sink = self.sink();
+        let Destination::File { path, .. } = &sink.destination else {
+            return Ok(None);
+        };
+        let path = path.clone();
+        sink.destination = Destination::open(&Choice::File(path.clone()))?;
+        Ok(Some(path))
+    }
+
+    /// Gives the log file, if it is one, to a user who is to go on writing it.
+    pub(crate) fn give_to(&self, user: Uid, group: Gid) -> Result<()> {
+        if let Destination::File { path, file } = &self.sink().destination {
+            std::os::unix::fs::fchown(file, Some(user.as_raw()), Some(group.as_raw()))
+                .with_context(|| {
+                    format!("cannot give the log file {} to the user", path.display())
+                })?;
+        }
+        Ok(())
+    }
+
+    /// Writes what is held back: the count of a repeated message.
+    pub(crate) fn flush(&self) {
+        let mut sink = self.sink();
+        if let Some(repeats) = sink.repeats.take() {
+            self.write(&mut sink, &repeats);
+        }
+    }
+
+    fn record(&self, record: Record) {
+        let mut sink = self.sink();
+        if self.format == Format::Json {
+            return self.write(&mut sink, &record);
+        }
+        match sink.repeats.meet(&record, Instant::now()) {
+            Verdict::Hold => {}
+            Verdict::Print(repeats) => {
+                for record in repeats.iter().chain([&record]) {
+                    self.write(&mut sink, record);
+                }
+            }
+        }
+    }
+
+    fn write(&self, sink: &mut Sink, record: &Record) {
+        let line = match (self.format, &sink.destination) {
+            (Format::Json, _) => record.json(),
+            (Format::Text, Destination::Syslog) => record.text.clone(),
+            (Format::Text, _) => record.stamped(),
+        };
+        sink.destination.write(record.level, &line);
+    }
+
+    /// A panic elsewhere does not take the log down: a sink is whole between any two statements.
+    fn sink(&self) -> MutexGuard<'_, Sink> {
+        self.sink.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<S: Subscriber> Layer<S> for Log {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
+        Level::of(metadata) <= self.level
+    }
+
+    fn max_level_hint(&self) -> Option<LevelFilter> {
+        Some(match self.level {
+            Level::Error | Level::Critical => LevelFilter::ERROR,
+            Level::Warning => LevelFilter::WARN,
+            Level::Message => LevelFilter::INFO,
+            Level::Info => LevelFilter::DEBUG,
+            Level::Debug => LevelFilter::TRACE,
+        })
+    }
+
+    fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
+        self.record(Record::new(event, Level::of(event.metadata())));
+    }
+}
+
+/// Puts panics into the log, whatever its level, and their backtraces if asked for.
+pub(crate) fn catch_panics(backtrace: bool) {
+    std::panic::set_hook(Box::new(move |panic| {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or("without a name");
+        tracing::error!(target: PANIC, "thread {name}: {}", panic.to_string().replace('\n', " "));
+        if backtrace {
+            let frames = std::backtrace::Backtrace::force_capture().to_string();
+            frames
+                .lines()
+                .for_each(|frame| tracing::error!(target: PANIC, "{frame}"));
+        }
+    }));
+}
+
+fn not_opened(path: &Path, reason: &io::Error) -> anyhow::Error {
+    anyhow!("cannot open the log file {}: {reason}", path.display())
+}

@@ -1,0 +1,394 @@
+//! Every option: its name, its help text, its unit and its default, each declared once.
+//!
+//! What a value means to the program is `settings.rs`'s business; where else it may be written, `defaults_file.rs`'s.
+
+mod usage_error;
+mod value;
+
+use std::ffi::OsString;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use backend::Address;
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMatches, Parser};
+
+use crate::defaults_file::{DefaultsFile, Entry};
+use crate::log::{Format, Level};
+use crate::options::usage_error::one_line;
+pub(crate) use crate::options::value::{AddressList, Seconds, Timeout};
+use crate::options::value::{Refused, plugins};
+
+const VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\n  chassis: ",
+    env!("CARGO_PKG_VERSION"),
+    "\n-- modules\n  proxy: ",
+    env!("CARGO_PKG_VERSION"),
+);
+
+const EXAMPLES: &str = "\
+Examples:
+  mysql-proxy --proxy-backend-addresses=db1:3306
+      Clients connect to port 4040 and reach db1.
+  mysql-proxy --proxy-backend-addresses=db1:3306,db2:3306 --proxy-address=127.0.0.1:3307
+      Clients of this host alone, in turn to db1 and db2; one that is down is left out.
+  mysql-proxy --defaults-file=/etc/mysql-proxy.cnf --daemon
+      The options stand in the file, under [mysql-proxy], without the dashes: log-file=/var/log/mysql-proxy.log
+
+An address is HOST:PORT, :PORT, [IPV6]:PORT or /path/to/socket; without a port it means port 3306.
+A list is separated by commas, or the option is given again. --FLAG=false switches a flag off.";
+
+/// Relays MySQL clients to the servers behind it and leaves out the servers that are down.
+#[derive(Debug, Parser)]
+#[command(name = "mysql-proxy", version = VERSION, after_help = EXAMPLES, max_term_width = 100)]
+#[command(
+    disable_help_flag = true,
+    disable_version_flag = true,
+    args_override_self = true
+)]
+pub(crate) struct Options {
+    #[command(flatten)]
+    pub(crate) proxy: ProxyOptions,
+    #[command(flatten)]
+    pub(crate) timeouts: TimeoutOptions,
+    #[command(flatten)]
+    pub(crate) process: ProcessOptions,
+    #[command(flatten)]
+    pub(crate) log: LogOptions,
+    #[command(flatten)]
+    pub(crate) compatibility: CompatibilityOptions,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Clients and backends")]
+pub(crate) struct ProxyOptions {
+    /// Where clients connect to
+    #[arg(
+        long = "proxy-address",
+        short = 'P',
+        value_name = "ADDRESS",
+        default_value = ":4040"
+    )]
+    pub(crate) address: Address,
+    /// Servers that take clients [default without any backend: 127.0.0.1:3306]
+    #[arg(long = "proxy-backend-addresses", short = 'b', value_name = "LIST")]
+    pub(crate) backends: Vec<AddressList>,
+    /// Servers kept apart for scripts; they take no client by themselves
+    #[arg(
+        long = "proxy-read-only-backend-addresses",
+        short = 'r',
+        value_name = "LIST"
+    )]
+    pub(crate) read_only_backends: Vec<AddressList>,
+    /// How a client's server is chosen
+    #[arg(
+        long = "proxy-balance",
+        value_name = "WAY",
+        default_value = "round-robin"
+    )]
+    pub(crate) balance: BalanceOption,
+    /// Threads that serve clients [default: one per core]
+    #[arg(long, value_name = "NUMBER", value_parser = value::threads, allow_negative_numbers = true)]
+    pub(crate) event_threads: Option<NonZeroUsize>,
+    /// Open no port and use no backend; wait for a signal
+    #[arg(long)]
+    pub(crate) no_proxy: bool,
+}
+
+/// How a new client's backend is chosen among those that are up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum BalanceOption {
+    /// One after the other, in the order of the list.
+    RoundRobin,
+    /// The one with the fewest clients; the first of equals.
+    LeastConnections,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Deadlines, in seconds (0.5 is half a second)")]
+pub(crate) struct TimeoutOptions {
+    /// For one attempt to connect to a backend
+    #[arg(
+        long = "proxy-connect-timeout",
+        value_name = "SECONDS",
+        default_value = "2"
+    )]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) connect: Timeout,
+    /// From the connection to a backend's greeting
+    #[arg(
+        long = "proxy-greeting-timeout",
+        value_name = "SECONDS",
+        default_value = "10"
+    )]
+    #[arg(value_parser = value::deadline, allow_negative_numbers = true)]
+    pub(crate) greeting: Seconds,
+    /// For each packet of a client that has not logged in yet
+    #[arg(
+        long = "proxy-login-timeout",
+        value_name = "SECONDS",
+        default_value = "8"
+    )]
+    #[arg(value_parser = value::deadline, allow_negative_numbers = true)]
+    pub(crate) login: Seconds,
+    /// For a logged-in client, or its backend, to say something
+    #[arg(
+        long = "proxy-read-timeout",
+        value_name = "SECONDS",
+        default_value = "28800"
+    )]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) read: Timeout,
+    /// For a client or a backend to take what is sent to it
+    #[arg(
+        long = "proxy-write-timeout",
+        value_name = "SECONDS",
+        default_value = "28800"
+    )]
+    #[arg(allow_negative_numbers = true)]
+    pub(crate) write: Timeout,
+    /// What running commands and open transactions get after SIGTERM
+    #[arg(
+        long = "shutdown-timeout",
+        value_name = "SECONDS",
+        default_value = "10"
+    )]
+    #[arg(value_parser = value::grace, allow_negative_numbers = true)]
+    pub(crate) shutdown: Seconds,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Process")]
+pub(crate) struct ProcessOptions {
+    /// Read options from section [mysql-proxy] of this file; the command line wins
+    #[arg(long, value_name = "FILE")]
+    pub(crate) defaults_file: Option<PathBuf>,
+    /// Run in the background, once the port is open
+    #[arg(long)]
+    pub(crate) daemon: bool,
+    /// Start again after a crash, from a parent process that does nothing else
+    #[arg(long)]
+    pub(crate) keepalive: bool,
+    /// Write the process id here while running
+    #[arg(long, value_name = "FILE")]
+    pub(crate) pid_file: Option<PathBuf>,
+    /// Once the port is open, go on as this user (root only)
+    #[arg(long, value_name = "NAME")]
+    pub(crate) user: Option<String>,
+    /// Absolute directory of relative log and pid files [default: the parent of the program's directory]
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) basedir: Option<PathBuf>,
+    /// Raise the limit of open files to this; a client needs two [default: leave it]
+    #[arg(long, value_name = "NUMBER", value_parser = value::unsigned, allow_negative_numbers = true)]
+    #[arg(default_value = "0", hide_default_value = true)]
+    pub(crate) max_open_files: u64,
+    /// Show the last line of a shutdown at any log level but error
+    #[arg(long)]
+    pub(crate) verbose_shutdown: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Log")]
+pub(crate) struct LogOptions {
+    /// Least severe level to show
+    #[arg(long = "log-level", value_name = "LEVEL", default_value = "message")]
+    pub(crate) level: Level,
+    /// Append to this file [default: standard output; with --daemon, syslog]
+    #[arg(long = "log-file", value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
+    /// Log to syslog
+    #[arg(long = "log-use-syslog")]
+    pub(crate) use_syslog: bool,
+    /// Lines for people, or one JSON object a line
+    #[arg(long = "log-format", value_name = "FORMAT", default_value = "text")]
+    pub(crate) format: Format,
+    /// Add a backtrace to the log line of a program error
+    #[arg(long = "log-backtrace-on-crash")]
+    pub(crate) backtrace_on_crash: bool,
+}
+
+/// Read by scripts, or by nothing any more. Only [`pool_no_change_user`](Self::pool_no_change_user) is looked at.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Accepted from old configurations")]
+pub(crate) struct CompatibilityOptions {
+    /// What to run; this version has the proxy alone
+    #[arg(long, value_name = "LIST", default_value = "proxy", value_parser = plugins)]
+    plugins: Vec<()>,
+    /// No effect: plugins are built in
+    #[arg(long, value_name = "DIRECTORY")]
+    plugin_dir: Option<PathBuf>,
+    /// No effect without a script: where Lua modules are looked for
+    #[arg(long, value_name = "TEMPLATES")]
+    lua_path: Option<OsString>,
+    /// No effect without a script: where Lua modules in C are looked for
+    #[arg(long, value_name = "TEMPLATES")]
+    lua_cpath: Option<OsString>,
+    /// No effect without a script: reuse pooled connections of the same user as they are
+    #[arg(long = "proxy-pool-no-change-user")]
+    pub(crate) pool_no_change_user: bool,
+    /// No effect
+    #[arg(long)]
+    proxy_skip_profiling: bool,
+    /// No effect
+    #[arg(long = "proxy-fix-bug-25371")]
+    proxy_fix_bug_25371: bool,
+
+    #[arg(long, short = 's', hide = true, value_parser = Refused("this version runs no Lua scripts yet"))]
+    proxy_lua_script: Option<()>,
+    #[arg(long, hide = true, value_parser = NO_ADMIN)]
+    admin_address: Option<()>,
+    #[arg(long, hide = true, value_parser = NO_ADMIN)]
+    admin_username: Option<()>,
+    #[arg(long, hide = true, value_parser = NO_ADMIN)]
+    admin_password: Option<()>,
+    #[arg(long, hide = true, value_parser = NO_ADMIN)]
+    admin_lua_script: Option<()>,
+}
+
+const NO_ADMIN: Refused = Refused(value::NO_ADMIN);
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// To run. The warnings wait for a log.
+    Run {
+        /// Of the command line and of the defaults file.
+        options: Box<Options>,
+        /// What was read but is not known, one line each.
+        warnings: Vec<String>,
+    },
+    /// To print this on standard output and to leave.
+    Print(String),
+}
+
+/// Reads the command line (its first element is the program's name) and the defaults file that it names.
+///
+/// An error is one line.
+pub(crate) fn read(arguments: &[OsString]) -> Result<Request> {
+    let matches = match command().try_get_matches_from(arguments) {
+        Ok(matches) => matches,
+        Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(Request::Print(help())),
+        Err(error) if error.kind() == ErrorKind::DisplayVersion => {
+            return Ok(Request::Print(error.to_string()));
+        }
+        Err(error) => bail!(one_line(&error)),
+    };
+    let Some(path) = matches.get_one::<PathBuf>("defaults_file") else {
+        return run(&matches, Vec::new());
+    };
+    let file = DefaultsFile::read(path)?;
+    let (settings, warnings) = file_arguments(path, &file, &matches)?;
+    let (program, given) = arguments.split_at(1);
+    let merged = program.iter().chain(&settings).chain(given);
+    run(&command().try_get_matches_from(merged)?, warnings)
+}
+
+fn run(matches: &ArgMatches, warnings: Vec<String>) -> Result<Request> {
+    let options = Box::new(Options::from_arg_matches(matches)?);
+    Ok(Request::Run { options, warnings })
+}
+
+/// The file's entries as arguments, without those that the command line has too; and a warning for each unknown key.
+fn file_arguments(
+    path: &Path,
+    file: &DefaultsFile,
+    given: &ArgMatches,
+) -> Result<(Vec<OsString>, Vec<String>)> {
+    let mut arguments = Vec::new();
+    let mut warnings = Vec::new();
+    if !file.has_section {
+        warnings.push(format!(
+            "{} has no section [mysql-proxy]: nothing of it is used",
+            path.display()
+        ));
+    }
+    let command = command();
+    for Entry { key, value, line } in &file.entries {
+        let place = format!("{}:{line}", path.display());
+        let argument = OsString::from(format!("--{key}={value}"));
+        let parsed = command
+            .clone()
+            .try_get_matches_from([OsString::from("mysql-proxy"), argument.clone()]);
+        match file_option(&command, key) {
+            None => {
+                let suggestion = parsed
+                    .err()
+                    .and_then(|error| usage_error::suggestion(&error));
+                let suggestion = suggestion.unwrap_or_default().replace("--", "");
+                warnings.push(format!("{place}: unknown key {key} is ignored{suggestion}"));
+            }
+            Some(option) => {
+                if let Err(error) = parsed {
+                    bail!("{place}: {}", one_line(&error));
+                }
+                if given.value_source(option.get_id().as_str()) != Some(ValueSource::CommandLine) {
+                    arguments.push(argument);
+                }
+            }
+        }
+    }
+    Ok((arguments, warnings))
+}
+
+/// The option that a key of the file names: by its long name alone, and none of those that say what to read or print.
+fn file_option<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
+    let options = || {
+        command
+            .get_arguments()
+            .filter(|option| option.get_long() == Some(key))
+    };
+    options()
+        .find(|option| !["help", "version", "defaults-file"].contains(&option.get_id().as_str()))
+}
+
+/// The options as they are parsed.
+fn command() -> Command {
+    described().mut_args(|option| {
+        let option = match option.get_action() {
+            ArgAction::SetTrue => flag(option),
+            _ => option,
+        };
+        match option.get_long().map(str::to_owned) {
+            Some(long) if long.starts_with("proxy-") || long == "no-proxy" => {
+                option.alias(format!("proxy-{long}"))
+            }
+            _ => option,
+        }
+    })
+}
+
+/// `--flag`, and `--flag=true`, `=1`, `=false`, `=0`.
+fn flag(option: Arg) -> Arg {
+    option
+        .action(ArgAction::Set)
+        .num_args(0..=1)
+        .require_equals(true)
+        .default_missing_value("true")
+        .default_value("false")
+        .value_parser(value::boolean)
+}
+
+/// The options as `--help` shows them: a flag is a flag.
+fn described() -> Command {
+    Options::command().next_help_heading("Help").args([
+        Arg::new("help")
+            .long("help")
+            .short('h')
+            .short_alias('?')
+            .aliases(["help-all", "help-proxy"])
+            .action(ArgAction::Help)
+            .help("Print this and leave"),
+        Arg::new("version")
+            .long("version")
+            .short('V')
+            .action(ArgAction::Version)
+            .help("Print the version and leave"),
+    ])
+}
+
+fn help() -> String {
+    described().render_help().to_string()
+}

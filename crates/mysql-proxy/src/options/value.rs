@@ -1,0 +1,180 @@
+//! What an option's text may be: lists, flags, numbers, deadlines, and the values that this version refuses.
+
+use std::num::NonZeroUsize;
+use std::str::FromStr;
+use std::time::Duration;
+
+use backend::{Address, AddressError};
+use clap::builder::TypedValueParser;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Arg, Command};
+
+pub(crate) type Seconds = Duration;
+
+pub(super) const NO_ADMIN: &str = "this version has no admin plugin yet";
+
+/// Above this, a number of threads is a slip of the finger.
+const THREADS_MAX: usize = 1024;
+
+/// A longer wait is a slip of the finger, and clocks stay far from their end.
+const SECONDS_MAX: f64 = 365.0 * 24.0 * 3600.0;
+
+/// Addresses between commas. `\,` is a comma inside one (of a socket's path); a comma at the end adds nothing.
+#[derive(Debug, Clone)]
+pub(crate) struct AddressList(pub(crate) Vec<Address>);
+
+impl FromStr for AddressList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        list(text)
+            .into_iter()
+            .map(|element| match element.as_str() {
+                "" => Err("there is an empty address in the list".to_owned()),
+                address => address
+                    .parse()
+                    .map_err(|error: AddressError| error.to_string()),
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+fn list(text: &str) -> Vec<String> {
+    let mut elements = vec![String::new()];
+    let mut escaped = false;
+    for (rest, c) in text.char_indices().map(|(at, c)| (&text[at..], c)) {
+        match c {
+            '\\' if rest.starts_with("\\,") => escaped = true,
+            ',' if !std::mem::take(&mut escaped) => elements.push(String::new()),
+            _ => elements
+                .last_mut()
+                .into_iter()
+                .for_each(|element| element.push(c)),
+        }
+    }
+    let mut elements: Vec<_> = elements
+        .iter()
+        .map(|element| element.trim().to_owned())
+        .collect();
+    if elements.len() > 1 && elements.last().is_some_and(String::is_empty) {
+        elements.pop();
+    }
+    elements
+}
+
+/// `--plugins` names what is built in anyway; anything else is refused.
+pub(super) fn plugins(text: &str) -> Result<(), String> {
+    for name in list(text) {
+        match name.as_str() {
+            "proxy" => {}
+            "" => {
+                return Err(
+                    "there is an empty name in the list; --no-proxy switches the proxy off"
+                        .to_owned(),
+                );
+            }
+            "admin" => return Err(NO_ADMIN.to_owned()),
+            other => {
+                return Err(format!(
+                    "this program has no plugin {other}; the only one is proxy"
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn boolean(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" => Ok(true),
+        "false" | "0" => Ok(false),
+        _ => Err(format!("`{text}` is neither true nor false")),
+    }
+}
+
+/// A whole number; as in C, `0x` opens a hexadecimal one and `0` an octal one.
+pub(super) fn unsigned(text: &str) -> Result<u64, String> {
+    let (digits, base) = match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) => (digits, 16),
+        None if text.len() > 1 && text.starts_with('0') => (&text[1..], 8),
+        None => (text, 10),
+    };
+    u64::from_str_radix(digits, base)
+        .map_err(|_| format!("`{text}` is not a whole number of 0 or more"))
+}
+
+pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    usize::try_from(unsigned(text)?)
+        .ok()
+        .filter(|threads| *threads <= THREADS_MAX)
+        .and_then(NonZeroUsize::new)
+        .ok_or_else(|| format!("`{text}` is not a number of threads (1 to {THREADS_MAX})"))
+}
+
+/// A deadline where any negative number asks for the default, as old configurations do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Timeout(pub(crate) Option<Seconds>);
+
+impl FromStr for Timeout {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match number(text)? {
+            seconds if seconds < 0.0 => Ok(Self(None)),
+            _ => deadline(text).map(|seconds| Self(Some(seconds))),
+        }
+    }
+}
+
+/// Seconds to wait. Zero is refused: every wait would be over before it began.
+pub(super) fn deadline(text: &str) -> Result<Seconds, String> {
+    match grace(text)? {
+        Duration::ZERO => Err("a deadline must be longer than 0 seconds".to_owned()),
+        seconds => Ok(seconds),
+    }
+}
+
+/// Seconds to grant, none at all included.
+pub(super) fn grace(text: &str) -> Result<Seconds, String> {
+    let seconds = number(text)?;
+    if seconds > SECONDS_MAX {
+        return Err(format!(
+            "`{text}` is more than a year ({SECONDS_MAX} seconds)"
+        ));
+    }
+    Duration::try_from_secs_f64(seconds)
+        .map_err(|_| format!("`{text}` is not a number of seconds of 0 or more"))
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.trim()
+        .parse()
+        .ok()
+        .filter(|number: &f64| !number.is_nan())
+        .ok_or_else(|| format!("`{text}` is not a number of seconds"))
+}
+
+/// The values of an option that this version has to refuse, with the reason.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Refused(pub(super) &'static str);
+
+impl TypedValueParser for Refused {
+    type Value = ();
+
+    fn parse_ref(
+        &self,
+        command: &Command,
+        option: Option<&Arg>,
+        _: &std::ffi::OsStr,
+    ) -> Result<(), clap::Error> {
+        let mut error = clap::Error::raw(ErrorKind::ValueValidation, self.0).with_cmd(command);
+        if let Some(option) = option {
+            error.insert(
+                ContextKind::InvalidArg,
+                ContextValue::String(option.to_string()),
+            );
+        }
+        Err(error)
+    }
+}

@@ -1,0 +1,34 @@
+//! `--user`: what needs root is done first, then the process gives root up for good.
+
+use anyhow::{Context, Result, anyhow, bail, ensure};
+use nix::unistd::{Uid, User, initgroups, setgid, setuid};
+
+use crate::log::Log;
+
+/// The user of that name, if this process may become it.
+pub(crate) fn find(name: &str) -> Result<User> {
+    ensure!(
+        Uid::effective().is_root(),
+        "--user: only root can become another user"
+    );
+    User::from_name(name)
+        .with_context(|| format!("--user: cannot look up {name}"))?
+        .ok_or_else(|| anyhow!("--user: there is no user {name}"))
+}
+
+/// Goes on as `user` with its groups alone, for all threads to come. The log file becomes the user's.
+pub(crate) fn drop_to(user: &User, log: &Log) -> Result<()> {
+    let failed = |what| format!("--user={}: cannot set {what}", user.name);
+    log.give_to(user.uid, user.gid)?;
+    let name = std::ffi::CString::new(user.name.as_str())?;
+    initgroups(&name, user.gid).with_context(|| failed("the groups"))?;
+    setgid(user.gid).with_context(|| failed("the group"))?;
+    setuid(user.uid).with_context(|| failed("the user"))?;
+    if !user.uid.is_root() && setuid(Uid::from_raw(0)).is_ok() {
+        bail!(
+            "--user={}: the system lets the process become root again",
+            user.name
+        );
+    }
+    Ok(())
+}
