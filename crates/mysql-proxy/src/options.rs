@@ -2,6 +2,8 @@
 //!
 //! What a value means to the program is `settings.rs`'s business; where else it may be written, `defaults_file.rs`'s.
 
+#[cfg(test)]
+mod tests;
 mod usage_error;
 mod value;
 

@@ -11,10 +11,9 @@ pub(super) fn one_line(error: &clap::Error) -> String {
     let value = text(error, ContextKind::InvalidValue).unwrap_or_default();
     match error.kind() {
         ErrorKind::UnknownArgument => {
-            format!(
-                "unknown option: {option}{}",
-                suggestion(error).unwrap_or_default()
-            )
+            let hint =
+                suggestion(error).unwrap_or_else(|| " (--help lists the options)".to_owned());
+            format!("unknown option: {option}{hint}")
         }
         ErrorKind::InvalidValue if value.is_empty() => format!("{name} needs a value"),
         ErrorKind::InvalidValue => {
