@@ -48,7 +48,9 @@ pub enum AddressError {
         port: String,
     },
     /// `::1` without brackets
-    #[error("address `{0}` has more than one colon; write an IPv6 address in brackets: `[::1]:3306`")]
+    #[error(
+        "address `{0}` has more than one colon; write an IPv6 address in brackets: `[::1]:3306`"
+    )]
     Unbracketed(String),
     /// `[::1` or `[::1]x`
     #[error("address `{0}` is not of the form `[IPV6]:PORT`")]

@@ -1,11 +1,32 @@
 //! Which servers there are, what state they are in, and who gets which connection.
 //!
-//! Knows nothing of clients and nothing of scripts. Decisions are functions of state and `now`;
-//! the little I/O there is sits at the edge.
+//! Knows nothing of clients and nothing of scripts. Decisions are functions of state and `now`; the little I/O there
+//! is (resolve, connect, greet, probe) sits in [`connector`], [`resolver`], [`probe`] and [`abandoned_login`].
+//!
+//! * [`address`](Address): how a server is written
+//! * [`Backend`], [`Backends`]: one server and all of them, with the choice for a new client
+//! * [`Health`]: up or down, since when and why
+//! * [`connector`]: from an address to a server's greeting
+//! * [`probe`]: takes back servers that are down
+//! * [`abandoned_login`]: ends a login that its client gave up, so that the server holds nothing against our host
 
+pub mod abandoned_login;
 mod address;
+mod backends;
+mod choice;
+pub mod connector;
+mod health;
+pub mod packet_io;
+pub mod probe;
+mod resolver;
+mod stream;
 
 pub use address::{Address, AddressError, Target};
+pub use backends::{Backend, Backends, ClientCount};
+pub use choice::Balance;
+pub use connector::{ConnectError, Greeted, Timeouts};
+pub use health::Health;
+pub use stream::Stream;
 
 /// What a backend is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,14 +35,4 @@ pub enum Role {
     ReadWrite,
     /// Kept apart: used only by scripts.
     ReadOnly,
-}
-
-/// How a new client's backend is chosen among those that are up.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Balance {
-    /// One after the other, in option order.
-    #[default]
-    RoundRobin,
-    /// The one with the fewest clients; the first of equals.
-    LeastConnections,
 }

@@ -2,8 +2,10 @@
 //! hold together. Follows MySQL's "Protocol Basics: MySQL Packets".
 
 mod decoder;
+mod scanner;
 
 pub use decoder::PayloadDecoder;
+pub use scanner::PayloadScanner;
 
 use crate::limits::PACKET_PAYLOAD_BYTES_MAX;
 

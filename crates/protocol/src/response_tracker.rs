@@ -103,6 +103,13 @@ impl ResponseTracker {
         }
     }
 
+    /// The response to a command whose last packet had `sequence_id`.
+    #[must_use]
+    pub fn following(mut self, sequence_id: u8) -> Self {
+        self.sequence_id = sequence_id;
+        self
+    }
+
     /// Looks at the next bytes of the server. After [`Next::End`] nothing is consumed any more.
     ///
     /// # Errors
@@ -126,7 +133,7 @@ impl ResponseTracker {
         self.stash_bytes == 0 && self.skip == 0 && !self.continued
     }
 
-    /// The latest packet's sequence id.
+    /// Of the latest packet; before the first, of the command's last packet as [`Self::following`] was told.
     pub fn sequence_id(&self) -> u8 {
         self.sequence_id
     }
@@ -320,7 +327,7 @@ impl ResponseTracker {
         })
     }
 
-    fn prepare_start(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
+    fn prepare_start(&self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
         if first != OkPacket::HEADER {
             return Err(unexpected(self.state, first));
         }

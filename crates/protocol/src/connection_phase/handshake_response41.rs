@@ -195,7 +195,8 @@ mod tests {
             Capabilities::MARIADB_EXTENDED,
         ] {
             let response = HandshakeResponse41 {
-                capabilities: mariadb_client().capabilities - flag | Capabilities::CONNECT_WITH_DB,
+                capabilities: (mariadb_client().capabilities - flag)
+                    | Capabilities::CONNECT_WITH_DB,
                 ..mariadb_client()
             };
             let decoded = HandshakeResponse41::decode(&encoded(&response));

@@ -1,0 +1,115 @@
+//! Whole small packets from and to a socket, for the connection phase. The command phase relays bytes instead.
+
+use std::io;
+
+use protocol::DecodeError;
+use protocol::packet::PacketHeader;
+use thiserror::Error;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use crate::Stream;
+
+/// One read: more than any usual packet of a login.
+const READ_BYTES: usize = 1024;
+
+/// One packet of a login.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Packet {
+    /// Its place in the exchange.
+    pub sequence_id: u8,
+    /// Its content.
+    pub payload: Vec<u8>,
+}
+
+/// Why there is no packet.
+#[derive(Debug, Error)]
+pub enum PacketError {
+    /// The peer closed between two packets.
+    #[error("closed the connection")]
+    Closed,
+    /// The peer closed, or the system failed, inside a packet.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// A packet that may not be this long.
+    #[error("{0}")]
+    Malformed(#[from] DecodeError),
+}
+
+/// Reads packets of one peer. Bytes behind a packet are kept, at most one read of them.
+#[derive(Debug, Default)]
+pub struct PacketReader {
+    buffer: Vec<u8>,
+}
+
+impl PacketReader {
+    /// Goes on behind bytes that were read already.
+    pub fn after(buffer: Vec<u8>) -> Self {
+        Self { buffer }
+    }
+
+    /// What was read behind the latest packet.
+    pub fn into_rest(self) -> Vec<u8> {
+        self.buffer
+    }
+
+    /// The next packet, of at most `payload_bytes_max`; `name` is its name in errors. Cancelling loses nothing.
+    ///
+    /// # Errors
+    /// See [`PacketError`]. A length above the bound is refused before anything is allocated for it.
+    pub async fn read(
+        &mut self,
+        stream: &mut Stream,
+        name: &'static str,
+        payload_bytes_max: usize,
+    ) -> Result<Packet, PacketError> {
+        loop {
+            if let Some(packet) = self.take(name, payload_bytes_max)? {
+                return Ok(packet);
+            }
+            self.buffer.reserve(READ_BYTES);
+            if stream.read_buf(&mut self.buffer).await? == 0 {
+                return Err(match self.buffer.len() {
+                    0 => PacketError::Closed,
+                    _ => io::Error::from(io::ErrorKind::UnexpectedEof).into(),
+                });
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        name: &'static str,
+        payload_bytes_max: usize,
+    ) -> Result<Option<Packet>, DecodeError> {
+        let Some(header) = PacketHeader::peek(&self.buffer) else {
+            return Ok(None);
+        };
+        if header.length > payload_bytes_max {
+            return Err(DecodeError::TooLong {
+                packet: name,
+                bytes: header.length,
+                limit: payload_bytes_max,
+            });
+        }
+        let end = PacketHeader::BYTES + header.length;
+        if self.buffer.len() < end {
+            return Ok(None);
+        }
+        let payload = self.buffer[PacketHeader::BYTES..end].to_vec();
+        self.buffer.drain(..end);
+        Ok(Some(Packet {
+            sequence_id: header.sequence_id,
+            payload,
+        }))
+    }
+}
+
+/// Writes one packet in one write.
+///
+/// # Errors
+/// The socket's.
+pub async fn write_packet(stream: &mut Stream, sequence_id: u8, payload: &[u8]) -> io::Result<()> {
+    let mut bytes = Vec::with_capacity(PacketHeader::BYTES + payload.len());
+    protocol::packet::put_payload(&mut bytes, sequence_id, payload);
+    stream.write_all(&bytes).await
+}
