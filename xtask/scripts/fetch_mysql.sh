@@ -87,7 +87,7 @@ for program in mysqld mysql mysqladmin mysqldump; do
   cat > "$stage/bin/$program" <<W
 #!/bin/sh
 export OPENSSL_MODULES=$prefix/usr/lib/$triplet/ossl-modules LIBMYSQL_PLUGIN_DIR=$prefix/usr/lib/mysql/plugin
-exec $prefix/$loader --argv0 $prefix/$binary --library-path $prefix/usr/lib/$triplet:$prefix/lib/$triplet $prefix/$binary --no-defaults$files "\$@"
+exec $prefix/$loader --argv0 $prefix/$binary --library-path $prefix/usr/lib/$triplet:$prefix/lib/$triplet $prefix/$binary "\$@"$files
 W
   chmod 755 "$stage/bin/$program"
 done

@@ -1,1 +1,36 @@
-//! testkit
+//! What end-to-end tests need: real servers started and stopped, the real proxy, clients, and a link that
+//! cuts, delays and splits bytes.
+//!
+//! Everything here panics with a sentence when the machine or a server lets the test down, has a deadline
+//! for every wait, and cleans up whatever happens: processes die with the test that started them, even when
+//! that is killed, and directories of killed tests are removed by the next one. Nothing that is shipped uses it.
+//!
+//! * [`MariaDb`], [`Mysql97`]: start a [`Server`] of one's own on a free port
+//! * [`ProxyProcess`]: the proxy, with its log
+//! * [`Client`], [`Login`], [`Connection`]: a client with control over every flag and byte
+//! * [`FaultLink`]: a TCP relay that misbehaves when told to
+//! * [`command`]: sysbench and the servers' own clients, ready to run
+//! * [`process`], [`ScratchDirectory`], [`wait`]: what these are made of
+
+mod client;
+pub mod command;
+mod connection;
+mod fault_link;
+mod mariadb;
+mod mysql97;
+pub mod process;
+mod proxy_process;
+mod scratch_directory;
+mod server;
+mod template;
+pub mod wait;
+
+pub use client::{AuthPath, Client, ClientError, Login, QueryResult};
+pub use connection::Connection;
+pub use fault_link::{Direction, FaultLink, Faults};
+pub use mariadb::MariaDb;
+pub use mysql97::Mysql97;
+pub use process::{Finished, Process};
+pub use proxy_process::ProxyProcess;
+pub use scratch_directory::ScratchDirectory;
+pub use server::Server;

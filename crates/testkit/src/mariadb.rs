@@ -1,0 +1,85 @@
+//! MariaDB, as the operating system's package has it.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use crate::{Server, process, server, template::Software};
+
+/// MariaDB: see [`MariaDb::start`].
+#[derive(Debug)]
+pub struct MariaDb;
+
+const SOFTWARE: fn() -> Software = || Software {
+    name: "mariadb",
+    program: PathBuf::from("/usr/sbin/mariadbd"),
+    options: &[
+        "--innodb-log-file-size=32M",
+        "--aria-pagecache-buffer-size=8M",
+    ],
+    accounts: ACCOUNTS,
+    initialise,
+};
+
+/// `adm` may do everything and therefore writes through `read_only`; `app` may not.
+const ACCOUNTS: &str = "\
+CREATE DATABASE sbtest;
+CREATE DATABASE test;
+FLUSH PRIVILEGES;
+DELETE FROM mysql.global_priv WHERE User='';
+FLUSH PRIVILEGES;
+CREATE USER app@'%' IDENTIFIED BY 'app';
+GRANT ALL ON sbtest.* TO app@'%';
+GRANT ALL ON test.* TO app@'%';
+CREATE USER adm@'%' IDENTIFIED BY 'adm';
+GRANT ALL ON *.* TO adm@'%' WITH GRANT OPTION;
+CREATE USER repl@'%' IDENTIFIED BY 'repl';
+GRANT REPLICATION SLAVE, BINLOG MONITOR, PROCESS, RELOAD ON *.* TO repl@'%';
+";
+
+impl MariaDb {
+    /// Starts a MariaDB with its own data directory; `options` are further options of `mariadbd`.
+    ///
+    /// Accounts, all with mysql_native_password: `app`/`app` (databases `test` and `sbtest`), `adm`/`adm`
+    /// (everything), `repl`/`repl` (a replica), and `root` without a password through the Unix socket.
+    ///
+    /// # Panics
+    /// When MariaDB is not installed or does not start; its error log is in the message.
+    pub fn start(options: &[&str]) -> Server {
+        let software = SOFTWARE();
+        assert!(
+            software.program.exists(),
+            "{} is not there: `cargo xtask test` installs it or says how",
+            software.program.display()
+        );
+        Server::start(software, options)
+    }
+}
+
+fn initialise(software: &Software, data: &Path) {
+    let mut install = process::command("mariadb-install-db");
+    install
+        .args([
+            "--no-defaults",
+            "--auth-root-authentication-method=normal",
+            "--skip-test-db",
+        ])
+        .args(software.options)
+        .arg(format!("--user={}", server::system_user()))
+        .arg(format!("--datadir={}", data.display()));
+    process::run(install, Duration::from_secs(120)).expect_success();
+
+    let accounts = data.join("accounts.sql");
+    fs::write(&accounts, software.accounts).expect("the data directory can be written");
+    let mut bootstrap = process::command(&software.program);
+    bootstrap
+        .args(["--no-defaults", "--bootstrap"])
+        .args(software.options)
+        .arg(format!("--user={}", server::system_user()))
+        .arg(format!("--datadir={}", data.display()))
+        .stdin(File::open(&accounts).expect("the file was just written"));
+    process::run(bootstrap, Duration::from_secs(60)).expect_success();
+    fs::remove_file(accounts).expect("the file was just written");
+}
