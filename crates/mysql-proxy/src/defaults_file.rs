@@ -59,7 +59,8 @@ impl DefaultsFile {
                 file.has_section |= name == SECTION;
                 continue;
             }
-            let Some((key, value)) = text.split_once('=') else {
+            let pair = text.split_once('=').filter(|(key, _)| !key.is_empty());
+            let Some((key, value)) = pair else {
                 return Err((
                     line,
                     format!("`{text}` is no [section], no key=value and no # comment"),
@@ -183,6 +184,7 @@ mod tests {
     fn other_lines_are_errors_with_their_number() {
         for (text, line) in [
             ("a=1", 1),
+            ("[mysql-proxy]\n=1", 2),
             ("[mysql-proxy]\na\n", 2),
             ("[x]\n; a\n", 2),
             ("[x\n", 1),

@@ -20,7 +20,7 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::mpsc;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use backend::{Address, Role};
 use nix::unistd::User;
 use proxy::Proxy;
@@ -102,14 +102,15 @@ fn run(
         .as_ref()
         .map(|proxy| proxy.backends.clone())
         .unwrap_or_default();
-    let proxy = proxy.map(Proxy::bind).transpose()?;
+    // Its text has its source already.
+    let proxy = proxy
+        .map(Proxy::bind)
+        .transpose()
+        .map_err(|error| anyhow!("{error}"))?;
     let pid_file = PidFile::write(pid_file)?;
     let served = user
         .map_or(Ok(()), |user| privileges::drop_to(user, log))
-        .and_then(|()| {
-            announce(proxy.as_ref(), &backends);
-            serve(proxy, caller, log, &pid_file)
-        });
+        .and_then(|()| serve(proxy, &backends, caller, log, &pid_file));
     pid_file.remove();
     served?;
     let last_words = "shutting down normally, exit code is: 0";
@@ -121,7 +122,15 @@ fn run(
 }
 
 /// Returns once the proxy was told to stop and its last session ended.
-fn serve(proxy: Option<Proxy>, caller: Caller, log: &Log, pid_file: &PidFile) -> Result<()> {
+///
+/// Signals are listened for before anyone is told that the process is ready to get them.
+fn serve(
+    proxy: Option<Proxy>,
+    backends: &[(Address, Role)],
+    caller: Caller,
+    log: &Log,
+    pid_file: &PidFile,
+) -> Result<()> {
     let (stop, stopped) = mpsc::channel();
     let shutdown = proxy.as_ref().map(Proxy::shutdown);
     signals::listen(log.clone(), pid_file.clone(), move || match shutdown {
@@ -129,6 +138,7 @@ fn serve(proxy: Option<Proxy>, caller: Caller, log: &Log, pid_file: &PidFile) ->
         // The receiver is gone only when the process is at its end anyway.
         None => stop.send(()).unwrap_or_default(),
     })?;
+    announce(proxy.as_ref(), backends);
     caller.release()?;
     match proxy {
         Some(proxy) => proxy.run().context("the proxy cannot run"),
