@@ -12,18 +12,23 @@
 //! * [`connection_phase`]: from the server's greeting to the end of the login
 //! * [`auth`]: the authentication methods, both sides
 //! * [`command`]: the commands and which kind of response each one gets
+//! * [`change_user`], [`prepared_statement`]: the commands that hold more than a text
 //! * [`response`]: OK, ERR, EOF
+//! * [`resultset`]: column definitions, rows, values
 //! * [`response_tracker`]: finds the end of any response without decoding rows
 
 pub mod auth;
 pub mod capabilities;
+pub mod change_user;
 pub mod command;
 pub mod connection_phase;
 mod error;
 pub mod limits;
 pub mod packet;
+pub mod prepared_statement;
 pub mod response;
 pub mod response_tracker;
+pub mod resultset;
 pub mod status_flags;
 pub mod wire;
 

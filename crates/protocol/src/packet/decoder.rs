@@ -38,6 +38,11 @@ impl PayloadDecoder {
         self.sequence_id = sequence_id;
     }
 
+    /// Another bound from the next packet on: a peer that is logged in may send more.
+    pub fn set_payload_bytes_max(&mut self, payload_bytes_max: usize) {
+        self.payload_bytes_max = payload_bytes_max;
+    }
+
     /// Adds bytes from the peer.
     pub fn feed(&mut self, bytes: &[u8]) {
         self.fed.drain(..self.taken);

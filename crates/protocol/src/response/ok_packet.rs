@@ -16,8 +16,41 @@ pub struct OkPacket {
     pub status: StatusFlags,
     /// How many warnings SHOW WARNINGS has.
     pub warnings: u16,
-    /// What a person may read; with session state changes as they came, if there are any.
+    /// What a person may read; a decoded one holds session state changes as they came, if there are any.
     pub info: Vec<u8>,
+    /// What to say of session state under SESSION_TRACK, by [`SessionStateChange::encode`]; a decoded packet's is empty.
+    pub session_state: Vec<u8>,
+}
+
+/// One change of session state that a server tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SessionStateChange<'a> {
+    /// `SESSION_TRACK_SYSTEM_VARIABLES`: name and value
+    SystemVariable(&'a [u8], &'a [u8]),
+    /// `SESSION_TRACK_SCHEMA`: the default database
+    Schema(&'a [u8]),
+}
+
+impl SessionStateChange<'_> {
+    /// Appends the change to [`OkPacket::session_state`].
+    pub fn encode(self, out: &mut Vec<u8>) {
+        let mut data = Vec::new();
+        let mut writer = Writer::new(&mut data);
+        let kind = match self {
+            Self::SystemVariable(name, value) => {
+                writer.lenenc_bytes(name);
+                writer.lenenc_bytes(value);
+                0
+            }
+            Self::Schema(name) => {
+                writer.lenenc_bytes(name);
+                1
+            }
+        };
+        let mut writer = Writer::new(out);
+        writer.u8(kind);
+        writer.lenenc_bytes(&data);
+    }
 }
 
 impl OkPacket {
@@ -42,21 +75,30 @@ impl OkPacket {
             status: StatusFlags::from_bits_retain(reader.u16("status flags")?),
             warnings: reader.u16("warnings")?,
             info: reader.rest().to_vec(),
+            session_state: Vec::new(),
         })
     }
 
-    /// Appends the payload. `info` is written as `string<EOF>`, or as `string<lenenc>` under SESSION_TRACK.
+    /// Appends the payload. `info` is written as `string<EOF>`, or as `string<lenenc>` under SESSION_TRACK. Without
+    /// that, session state is not written.
     pub fn encode(&self, header: u8, capabilities: Capabilities, out: &mut Vec<u8>) {
+        let tracks = capabilities.contains(Capabilities::SESSION_TRACK);
+        let has_changes = tracks && !self.session_state.is_empty();
+        let mut status = self.status;
+        status.set(StatusFlags::SESSION_STATE_CHANGED, has_changes);
         let mut writer = Writer::new(out);
         writer.u8(header);
         writer.lenenc_int(self.affected_rows);
         writer.lenenc_int(self.last_insert_id);
-        writer.u16(self.status.bits());
+        writer.u16(status.bits());
         writer.u16(self.warnings);
-        if capabilities.contains(Capabilities::SESSION_TRACK) && !self.info.is_empty() {
+        if tracks && (has_changes || !self.info.is_empty()) {
             writer.lenenc_bytes(&self.info);
         } else {
             writer.bytes(&self.info);
+        }
+        if has_changes {
+            writer.lenenc_bytes(&self.session_state);
         }
     }
 
@@ -86,7 +128,7 @@ mod tests {
             last_insert_id: 1 << 40,
             status: StatusFlags::AUTOCOMMIT | StatusFlags::IN_TRANS,
             warnings: 2,
-            info: Vec::new(),
+            ..OkPacket::default()
         };
         let mut payload = Vec::new();
         ok.encode(OkPacket::HEADER, Capabilities::PROTOCOL_41, &mut payload);
@@ -95,5 +137,23 @@ mod tests {
         for cut in 0..payload.len() {
             assert!(OkPacket::decode(&payload[..cut]).is_err());
         }
+    }
+    #[test]
+    fn session_state_is_written_where_it_is_tracked() {
+        let mut session_state = Vec::new();
+        SessionStateChange::Schema(b"shop").encode(&mut session_state);
+        SessionStateChange::SystemVariable(b"autocommit", b"ON").encode(&mut session_state);
+        let ok = OkPacket {
+            session_state,
+            ..OkPacket::default()
+        };
+        let (mut plain, mut tracked) = (Vec::new(), Vec::new());
+        ok.encode(OkPacket::HEADER, Capabilities::empty(), &mut plain);
+        ok.encode(OkPacket::HEADER, Capabilities::SESSION_TRACK, &mut tracked);
+        assert_eq!(plain, b"\0\0\0\0\0\0\0");
+        assert_eq!(
+            tracked,
+            b"\0\0\0\0\x40\0\0\0\x17\x01\x05\x04shop\x00\x0e\x0aautocommit\x02ON"
+        );
     }
 }

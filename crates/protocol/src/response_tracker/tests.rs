@@ -37,10 +37,9 @@ impl Response {
         let mut payload = Vec::new();
         let ok = OkPacket {
             affected_rows,
-            last_insert_id: 0,
             status,
-            warnings: 0,
             info: b"info".to_vec(),
+            ..OkPacket::default()
         };
         ok.encode(header, PLAIN, &mut payload);
         self.packet(&payload)
