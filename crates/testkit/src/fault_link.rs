@@ -135,6 +135,7 @@ impl FaultLink {
         for connection in self.shared.state().take_connections() {
             connection.cut();
         }
+        self.shared.changed.notify_all();
     }
 
     /// Resets all connections (RST).
@@ -162,11 +163,11 @@ impl FaultLink {
 
 impl Drop for FaultLink {
     fn drop(&mut self) {
-        self.cut();
         let mut state = self.shared.state();
         state.is_dropped = true;
         state.listener = None;
-        self.shared.changed.notify_all();
+        drop(state);
+        self.cut();
     }
 }
 

@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    thread,
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
@@ -16,6 +16,8 @@ use crate::{Process, process, wait};
 const START_DEADLINE: Duration = Duration::from_secs(20);
 /// More than the proxy's own default for a drain.
 const STOP_DEADLINE: Duration = Duration::from_secs(30);
+/// How long the outputs of an ended proxy are waited for.
+const OUTPUT_DEADLINE: Duration = Duration::from_secs(2);
 /// What the proxy says once for each address that it listens on.
 const LISTENING: &str = "proxy listening on port ";
 
@@ -58,6 +60,9 @@ impl ProxyProcess {
             let listens = proxy.stdout.find(0, LISTENING).is_some();
             (listens || proxy.process.exit_status().is_some()).then_some(listens)
         });
+        if listens == Some(false) {
+            proxy.wait_for_outputs();
+        }
         assert!(
             listens == Some(true),
             "{binary} does not listen:\n{}",
@@ -129,14 +134,17 @@ impl ProxyProcess {
         self.process.signal(signal);
     }
 
-    /// Waits for its end.
+    /// Waits for its end; its log is complete then.
     ///
     /// # Panics
     /// When it goes on; its output is in the message.
     #[track_caller]
     pub fn wait(&mut self, within: Duration) -> ExitStatus {
-        let status = self.process.wait(within);
-        status.unwrap_or_else(|| panic!("still running after {within:?}:\n{}", self.output()))
+        let Some(status) = self.process.wait(within) else {
+            panic!("still running after {within:?}:\n{}", self.output());
+        };
+        self.wait_for_outputs();
+        status
     }
 
     /// Asks it to end with SIGTERM and waits until it did.
@@ -144,6 +152,13 @@ impl ProxyProcess {
     pub fn terminate(&mut self) -> ExitStatus {
         self.signal(Signal::SIGTERM);
         self.wait(STOP_DEADLINE)
+    }
+
+    /// What an ended program wrote may still be in the pipes. A child of its own may also keep them open.
+    fn wait_for_outputs(&self) {
+        let _ = wait::poll(OUTPUT_DEADLINE, || {
+            (self.stdout.is_complete() && self.stderr.is_complete()).then_some(())
+        });
     }
 
     fn output(&self) -> String {
@@ -156,25 +171,31 @@ impl ProxyProcess {
 }
 
 /// The lines of a pipe, collected by a thread of their own.
-#[derive(Debug, Clone, Default)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+#[derive(Debug)]
+struct Lines {
+    lines: Arc<Mutex<Vec<String>>>,
+    collector: JoinHandle<()>,
+}
 
 impl Lines {
     fn collect(pipe: impl Read + Send + 'static) -> Self {
-        let lines = Self::default();
-        let collected = lines.clone();
-        thread::spawn(move || {
+        let lines = Arc::<Mutex<Vec<String>>>::default();
+        let collected = Arc::clone(&lines);
+        let collector = thread::spawn(move || {
             for line in BufReader::new(pipe).split(b'\n').map_while(Result::ok) {
-                collected
-                    .get()
-                    .push(String::from_utf8_lossy(&line).into_owned());
+                locked(&collected).push(String::from_utf8_lossy(&line).into_owned());
             }
         });
-        lines
+        Self { lines, collector }
+    }
+
+    /// True when the pipe has ended.
+    fn is_complete(&self) -> bool {
+        self.collector.is_finished()
     }
 
     fn get(&self) -> MutexGuard<'_, Vec<String>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.lines)
     }
 
     fn find(&self, skip: usize, text: &str) -> Option<String> {
@@ -184,4 +205,8 @@ impl Lines {
             .find(|line| line.contains(text))
             .cloned()
     }
+}
+
+fn locked(lines: &Mutex<Vec<String>>) -> MutexGuard<'_, Vec<String>> {
+    lines.lock().unwrap_or_else(PoisonError::into_inner)
 }

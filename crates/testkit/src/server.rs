@@ -2,9 +2,7 @@
 
 use std::{
     fs,
-    io::Read,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    os::unix::net::UnixStream,
     path::{Path, PathBuf},
     process::{Command, Stdio},
     time::Duration,
@@ -177,14 +175,14 @@ impl Server {
         self.process.as_mut().expect("the server is running")
     }
 
-    /// Starts the program and waits until it greets on the Unix socket, which it opens after the port.
+    /// Starts the program and waits until it serves on the Unix socket, which it opens after the port.
     fn launch(&mut self) -> Result<(), Failure> {
         let _ = fs::remove_file(self.directory.file("error.log"));
         let mut process = Process::spawn(self.command());
         let socket = self.socket();
         let ready = wait::poll(START_DEADLINE, || match process.exit_status() {
             Some(_) => Some(false),
-            None => greets(&socket).then_some(true),
+            None => serves(&socket).then_some(true),
         });
         if ready == Some(true) {
             self.process = Some(process);
@@ -234,11 +232,8 @@ fn free_port() -> u16 {
         .port()
 }
 
-/// Does a server send the first byte of a greeting?
-fn greets(socket: &Path) -> bool {
-    let Ok(mut stream) = UnixStream::connect(socket) else {
-        return false;
-    };
-    let deadline = stream.set_read_timeout(Some(Duration::from_secs(1)));
-    deadline.is_ok() && stream.read(&mut [0]).is_ok_and(|bytes| bytes == 1)
+/// Does a server take a login? A login, because hanging up before it would count as an aborted connect.
+fn serves(socket: &Path) -> bool {
+    let client = Client::connect_unix(socket, "root", "");
+    client.and_then(Client::quit).is_ok()
 }
