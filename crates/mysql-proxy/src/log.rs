@@ -225,3 +225,74 @@ pub(crate) fn catch_panics(backtrace: bool) {
 fn not_opened(path: &Path, reason: &io::Error) -> anyhow::Error {
     anyhow!("cannot open the log file {}: {reason}", path.display())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    /// What `events` leave in the file, each line without its time.
+    fn lines(level: Level, format: Format, events: fn(&Log)) -> Vec<String> {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let log = Log::open(&Choice::File(path.clone()), level, format).unwrap();
+        let subscriber = tracing_subscriber::registry().with(log.clone());
+        tracing::subscriber::with_default(subscriber, || events(&log));
+        let text = fs::read_to_string(path).unwrap();
+        let time = "2026-01-31 13:05:00: ".len();
+        text.lines().map(|line| line[time..].to_owned()).collect()
+    }
+
+    fn one_of_each(_: &Log) {
+        tracing::error!(target: PANIC, "a");
+        tracing::error!("b");
+        tracing::warn!(backend = "db1:3306", tries = 2, "c");
+        tracing::info!("d");
+        tracing::debug!("e");
+        tracing::trace!("f");
+    }
+
+    #[test]
+    fn levels_are_shown_down_to_the_chosen_one() {
+        let all = [
+            "(error) a",
+            "(critical) b",
+            "(warning) c backend=db1:3306 tries=2",
+            "(message) d",
+            "(info) e",
+            "(debug) f",
+        ];
+        let levels = [
+            Level::Error,
+            Level::Critical,
+            Level::Warning,
+            Level::Message,
+            Level::Info,
+            Level::Debug,
+        ];
+        for (shown, level) in (1..).zip(levels) {
+            assert_eq!(lines(level, Format::Text, one_of_each), all[..shown]);
+        }
+    }
+
+    #[test]
+    fn repetitions_are_counted_and_a_flush_tells_how_many() {
+        let events = |log: &Log| {
+            (0..3).for_each(|_| tracing::warn!("a"));
+            tracing::info!("b");
+            (0..2).for_each(|_| tracing::warn!("a"));
+            log.flush();
+            log.flush();
+        };
+        let expected = [
+            "(warning) a",
+            "(warning) last message repeated 2 times",
+            "(message) b",
+            "(warning) a",
+            "(warning) last message repeated 1 times",
+        ];
+        assert_eq!(lines(Level::Message, Format::Text, events), expected);
+        assert_eq!(lines(Level::Message, Format::Json, events).len(), 6);
+    }
+}
