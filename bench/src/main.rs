@@ -1,2 +1,108 @@
-//! placeholder
-fn main() {}
+//! `cargo xtask bench`: what a proxy costs, side by side with HAProxy and with no proxy at all.
+//!
+//! Starts a MariaDB of its own and the proxies, measures them in interleaved rounds, and prints a Markdown table.
+//! `docs/benchmark.md` says what its rows mean.
+#![expect(clippy::print_stdout, reason = "the table is what this program is for")]
+#![expect(
+    clippy::print_stderr,
+    reason = "progress does not belong into the table"
+)]
+
+mod client;
+mod closed_loop;
+mod machine;
+mod metric;
+mod options;
+mod point_select;
+mod procfs;
+mod report;
+mod rows;
+mod statistics;
+mod target;
+
+use std::{fs, net::SocketAddr, process::ExitCode, time::Instant};
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use rustix::process::{Resource, getrlimit, setrlimit};
+use testkit::{MariaDb, Server};
+
+use crate::{
+    client::Client, metric::Results, options::Options, point_select::PointSelects, rows::Bench,
+};
+
+fn main() -> ExitCode {
+    match run(&Options::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bench: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(options: &Options) -> Result<()> {
+    let machine = machine::describe();
+    raise_open_files_limit()?;
+    let selects = PointSelects::new();
+    let (_server, address) = start_server(options)?;
+    selects.create_table(&mut Client::login(address)?)?;
+    let bench = Bench {
+        targets: options.start_targets(address)?,
+        connections: options.connections.clone(),
+        window: options.window(),
+        selects,
+    };
+    let results = measure(&bench, options)?;
+    let names: Vec<_> = bench
+        .targets
+        .iter()
+        .map(|target| target.name.as_str())
+        .collect();
+    println!("{machine}\n");
+    for line in options.describe()? {
+        println!("{line}");
+    }
+    println!("\n{}", report::markdown(&results, &names));
+    if let Some(path) = &options.json {
+        fs::write(path, report::json_lines(&results, &names))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn measure(bench: &Bench, options: &Options) -> Result<Results> {
+    let mut results = Results::default();
+    let start = Instant::now();
+    for round in 1..=options.rounds() {
+        for &rows in &options.rows {
+            eprintln!(
+                "{:>4} s  round {round} of {}: {rows:?}",
+                start.elapsed().as_secs(),
+                options.rounds()
+            );
+            bench.round(rows, &mut results)?;
+        }
+    }
+    Ok(results)
+}
+
+/// A private MariaDB that takes enough connections.
+fn start_server(options: &Options) -> Result<(Server, SocketAddr)> {
+    let mut arguments = vec!["--max-connections=4000".to_owned()];
+    arguments.extend(options.server_port.map(|port| format!("--port={port}")));
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    let server = MariaDb::start(&arguments);
+    let mut address = server.address();
+    if let Some(port) = options.server_port {
+        address.set_port(port);
+    }
+    Ok((server, address))
+}
+
+/// Thousands of connections need as many descriptors, here and in every process started here.
+fn raise_open_files_limit() -> Result<()> {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    setrlimit(Resource::Nofile, limit).context("cannot raise the limit of open files")
+}

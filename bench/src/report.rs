@@ -1,0 +1,236 @@
+//! The results as a Markdown table and as JSON lines.
+
+use std::fmt::{self, Write as _};
+
+use serde_json::json;
+
+use crate::{
+    metric::{Metric, Results},
+    statistics::{median, median_ratio},
+    target::{BASELINE, DIRECT},
+};
+
+/// A Markdown table: a row for each metric, a column for each target with its median and in parentheses its best
+/// round, and a column for each proxy with its ratios to the baseline: of the rounds, and in parentheses of the bests.
+pub(crate) fn markdown(results: &Results, targets: &[&str]) -> String {
+    let compared: Vec<_> = targets
+        .iter()
+        .copied()
+        .filter(|name| has_ratio(targets, name))
+        .collect();
+    let mut table = String::from("| |");
+    for name in targets {
+        let _ = write!(table, " {name} |");
+    }
+    for name in &compared {
+        let _ = write!(table, " {name} / {BASELINE} |");
+    }
+    table.push_str("\n|---|");
+    table.push_str(&"--:|".repeat(targets.len() + compared.len()));
+    for metric in results.metrics() {
+        let _ = write!(table, "\n| {} |", title(metric));
+        for name in targets {
+            let _ = write!(table, " {} |", cell(metric, results.rounds(metric, name)));
+        }
+        for name in &compared {
+            let ratio = Ratio::new(results, metric, name);
+            let _ = write!(table, " {ratio} |");
+        }
+    }
+    table.push('\n');
+    table
+}
+
+/// A line for each metric and target, with every round's value.
+pub(crate) fn json_lines(results: &Results, targets: &[&str]) -> String {
+    let mut lines = String::new();
+    for metric in results.metrics() {
+        for name in targets {
+            let rounds = results.rounds(metric, name);
+            if rounds.is_empty() {
+                continue;
+            }
+            let ratio = has_ratio(targets, name).then(|| Ratio::new(results, metric, name));
+            let line = json!({
+                "metric": metric.quantity.key(),
+                "connections": metric.connections,
+                "target": name,
+                "median": median(rounds.iter().copied()),
+                "best": metric.quantity.best(rounds),
+                "rounds": rounds,
+                "ratio": ratio.as_ref().and_then(|ratio| ratio.rounds),
+                "ratio_of_bests": ratio.as_ref().and_then(|ratio| ratio.bests),
+            });
+            let _ = writeln!(lines, "{line}");
+        }
+    }
+    lines
+}
+
+fn has_ratio(targets: &[&str], name: &str) -> bool {
+    targets.contains(&BASELINE) && name != BASELINE && name != DIRECT
+}
+
+/// What a target is in comparison with the baseline, where both were measured and can be divided.
+struct Ratio {
+    rounds: Option<f64>,
+    bests: Option<f64>,
+}
+
+impl Ratio {
+    fn new(results: &Results, metric: Metric, name: &str) -> Self {
+        let rounds = results.rounds(metric, name);
+        let baseline = results.rounds(metric, BASELINE);
+        let quantity = metric.quantity;
+        if quantity.is_difference() {
+            let medians = (
+                median(rounds.iter().copied()),
+                median(baseline.iter().copied()),
+            );
+            return Self {
+                rounds: divide(medians.0, medians.1),
+                bests: None,
+            };
+        }
+        Self {
+            rounds: median_ratio(rounds, baseline),
+            bests: divide(quantity.best(rounds), quantity.best(baseline)),
+        }
+    }
+}
+
+impl fmt::Display for Ratio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(rounds) = self.rounds {
+            write!(f, "{rounds:.2}")?;
+        }
+        if let Some(bests) = self.bests {
+            write!(f, " ({bests:.2})")?;
+        }
+        Ok(())
+    }
+}
+
+fn divide(value: Option<f64>, divisor: Option<f64>) -> Option<f64> {
+    let divisor = divisor.filter(|divisor| *divisor > 0.0)?;
+    Some(value? / divisor)
+}
+
+fn title(metric: Metric) -> String {
+    let what = metric.quantity.title();
+    match metric.connections {
+        1 => format!("{what}; 1 connection"),
+        many => format!("{what}; {many} connections"),
+    }
+}
+
+fn cell(metric: Metric, rounds: &[f64]) -> String {
+    let middle = median(rounds.iter().copied());
+    let best = metric.quantity.best(rounds);
+    match middle.zip(best) {
+        Some((middle, best)) => format!("{} ({})", figure(middle), figure(best)),
+        None => String::new(),
+    }
+}
+
+/// Three digits that count, which is more than the noise leaves.
+fn figure(value: f64) -> String {
+    let magnitude = value.abs();
+    let decimals = match magnitude {
+        _ if magnitude >= 100.0 => 0,
+        _ if magnitude >= 10.0 => 1,
+        _ if magnitude >= 1.0 => 2,
+        _ => 3,
+    };
+    if magnitude >= 10_000.0 {
+        return format!("{:.1} k", value / 1000.0);
+    }
+    format!("{value:.decimals$}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metric::Quantity;
+
+    fn results() -> Results {
+        let mut results = Results::default();
+        for (direct, haproxy, ours) in [
+            (50_100.0, 27_000.0, 27_000.0),
+            (49_900.0, 20_000.0, 22_000.0),
+        ] {
+            results.record(Quantity::QueriesPerSecond, 8, "direct", direct);
+            results.record(Quantity::QueriesPerSecond, 8, "haproxy", haproxy);
+            results.record(Quantity::QueriesPerSecond, 8, "mysql-proxy", ours);
+        }
+        results.record(Quantity::CpuPerQuery, 1, "haproxy", 22.81);
+        results
+    }
+
+    #[test]
+    fn the_table_has_medians_bests_and_ratios() {
+        let table = markdown(&results(), &["direct", "haproxy", "mysql-proxy"]);
+        let expected = "\
+| | direct | haproxy | mysql-proxy | mysql-proxy / haproxy |
+|---|--:|--:|--:|--:|
+| CPU per query, µs; 1 connection |  | 22.8 (22.8) |  |  |
+| queries/s; 8 connections | 50.0 k (50.1 k) | 23.5 k (27.0 k) | 24.5 k (27.0 k) | 1.05 (1.00) |
+";
+        assert_eq!(table, expected);
+    }
+
+    #[test]
+    fn differences_are_compared_by_their_medians() {
+        let mut results = Results::default();
+        for (haproxy, ours) in [(-1.0, 6.0), (10.0, 5.0), (20.0, -100.0)] {
+            results.record(Quantity::AddedP50, 1, "haproxy", haproxy);
+            results.record(Quantity::AddedP50, 1, "mysql-proxy", ours);
+        }
+        let table = markdown(&results, &["haproxy", "mysql-proxy"]);
+        assert!(
+            table.ends_with("| 10.0 (-1.00) | 5.00 (-100) | 0.50 |\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn without_the_baseline_there_are_no_ratios() {
+        let table = markdown(&results(), &["direct", "mysql-proxy"]);
+        assert!(
+            table.starts_with("| | direct | mysql-proxy |\n|---|--:|--:|\n"),
+            "{table}"
+        );
+    }
+
+    #[test]
+    fn json_has_a_line_for_each_measured_pair() {
+        let text = json_lines(&results(), &["direct", "haproxy", "mysql-proxy"]);
+        let lines: Vec<serde_json::Value> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect();
+        assert_eq!(lines.len(), 4);
+        assert_eq!(lines[0]["metric"], "cpu_us_per_query");
+        assert_eq!(lines[0]["ratio"], serde_json::Value::Null);
+        assert_eq!(lines[3]["target"], "mysql-proxy");
+        assert_eq!(lines[3]["rounds"], json!([27_000.0, 22_000.0]));
+        assert_eq!(lines[3]["best"], 27_000.0);
+        let ratio = lines[3]["ratio"].as_f64().unwrap();
+        assert!((ratio - 1.05).abs() < 1e-9);
+    }
+
+    #[test]
+    fn figures_have_three_digits() {
+        let cases = [
+            (0.1234, "0.123"),
+            (3.333, "3.33"),
+            (22.81, "22.8"),
+            (812.4, "812"),
+            (27_123.0, "27.1 k"),
+            (-3.0, "-3.00"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(figure(value), text);
+        }
+    }
+}
