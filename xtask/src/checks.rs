@@ -32,10 +32,9 @@ pub(crate) fn run_all() -> Result<ExitCode> {
         Err(reason) => println!("MySQL 9.7: not to be had, its tests will be skipped: {reason:#}"),
     }
     let skips = SkippedTests::new()?;
-    let outcomes: Vec<Outcome> = checks(&skips.file)?
-        .into_iter()
-        .map(|(name, command)| run(name, command))
-        .collect();
+    let checks = checks(&skips.file).into_iter();
+    let mut outcomes: Vec<Outcome> = checks.map(|(name, command)| run(name, command)).collect();
+    outcomes.push(check_licences());
     println!("\n== Summary after {} s", start.elapsed().as_secs());
     for outcome in &outcomes {
         println!("{outcome}");
@@ -47,52 +46,50 @@ pub(crate) fn run_all() -> Result<ExitCode> {
     Ok(verdict(&outcomes))
 }
 
-/// The checks and their commands.
-fn checks(skipped_tests: &Path) -> Result<Vec<(&'static str, Command)>> {
-    let mut documentation = cargo(&[
-        "doc",
-        "--quiet",
-        "--workspace",
-        "--no-deps",
-        "--document-private-items",
-    ]);
+/// The checks that need nothing but cargo.
+fn checks(skipped_tests: &Path) -> Vec<(&'static str, Command)> {
+    let mut documentation = cargo("doc --quiet --workspace --no-deps --document-private-items");
     documentation.env("RUSTDOCFLAGS", "-D warnings");
+    let lints = cargo("clippy --quiet --workspace --all-targets -- -D warnings");
     let mut checks = vec![
-        ("format", cargo(&["fmt", "--all", "--check"])),
-        (
-            "lints",
-            cargo(&[
-                "clippy",
-                "--quiet",
-                "--workspace",
-                "--all-targets",
-                "--",
-                "-D",
-                "warnings",
-            ]),
-        ),
+        ("format", cargo("fmt --all --check")),
+        ("lints", lints),
         ("documentation", documentation),
     ];
-    let mut tests = if packages::is_installed("cargo-nextest") {
-        checks.push((
-            "documentation tests",
-            cargo(&["test", "--quiet", "--workspace", "--doc"]),
-        ));
-        cargo(&["nextest", "run", "--workspace", "--no-fail-fast"])
-    } else {
-        cargo(&["test", "--workspace", "--no-fail-fast"])
-    };
+    let mut tests = cargo("test --workspace --no-fail-fast");
+    if packages::is_installed("cargo-nextest") {
+        // It runs tests better, but not those in the documentation.
+        let examples = cargo("test --quiet --workspace --doc");
+        checks.push(("examples in docs", examples));
+        tests = cargo("nextest run --workspace --no-fail-fast");
+    }
     tests.env("SKIPPED_TESTS", skipped_tests);
     checks.push(("tests", tests));
-    let mut licences = Command::new(private_prefix::install_cargo_deny()?);
-    licences.args(["check", "licenses", "bans", "sources"]);
-    checks.push(("licences", licences));
-    Ok(checks)
+    checks
 }
 
-fn cargo(arguments: &[&str]) -> Command {
+/// Last, because its program may have to be built first.
+fn check_licences() -> Outcome {
+    let start = Instant::now();
+    match private_prefix::install_cargo_deny() {
+        Ok(program) => {
+            let mut command = Command::new(program);
+            command.args(["check", "licenses", "bans", "sources"]);
+            run(LICENCES, command)
+        }
+        Err(reason) => Outcome {
+            name: LICENCES,
+            took: start.elapsed(),
+            failed: Some(format!("{reason:#}")),
+        },
+    }
+}
+
+const LICENCES: &str = "licences";
+
+fn cargo(arguments: &str) -> Command {
     let mut command = Command::new("cargo");
-    command.args(arguments);
+    command.args(arguments.split_whitespace());
     command
 }
 

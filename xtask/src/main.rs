@@ -4,11 +4,12 @@
 //! benchmarks do is in the crates they belong to.
 #![expect(clippy::print_stdout, reason = "a command speaks on standard output")]
 
+mod bench;
 mod checks;
 mod packages;
 mod private_prefix;
 
-use std::process::ExitCode;
+use std::{ffi::OsString, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -24,6 +25,13 @@ struct Arguments {
 enum Task {
     /// Install what the tests need, then check format, lints, documentation, tests and licences
     Test,
+    /// Measure what the proxy costs, side by side with HAProxy; --help tells more
+    #[command(disable_help_flag = true)]
+    Bench {
+        /// Options of the benchmark
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        options: Vec<OsString>,
+    },
     /// Put a server into the private prefix without installing it
     Fetch {
         /// Which one
@@ -52,6 +60,7 @@ fn main() -> ExitCode {
 fn run(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Test => checks::run_all(),
+        Task::Bench { options } => bench::run(options),
         Task::Fetch { server } => {
             let path = match server {
                 Server::Mysql => private_prefix::fetch_mysql()?,
