@@ -1,11 +1,11 @@
 //! `COM_CHANGE_USER`: a login on a connection that has one. The server goes on as in the connection phase.
 
-use crate::wire::Reader;
+use crate::wire::{Reader, Writer};
 use crate::{Capabilities, Command, DecodeError};
 
 const NAME: &str = "COM_CHANGE_USER";
 
-/// Who logs in now, and how. Connection attributes, which may follow, are not looked at.
+/// Who logs in now, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ChangeUser<'a> {
     /// The account.
@@ -18,6 +18,8 @@ pub struct ChangeUser<'a> {
     pub character_set: Option<u16>,
     /// Empty without PLUGIN_AUTH.
     pub auth_plugin_name: &'a [u8],
+    /// Connection attributes as they came, with their length.
+    pub rest: &'a [u8],
 }
 
 impl<'a> ChangeUser<'a> {
@@ -44,6 +46,7 @@ impl<'a> ChangeUser<'a> {
             database: reader.nul_bytes("database")?,
             character_set: None,
             auth_plugin_name: &[],
+            rest: &[],
         };
         if reader.is_empty() {
             return Ok(change);
@@ -52,7 +55,31 @@ impl<'a> ChangeUser<'a> {
         if capabilities.contains(Capabilities::PLUGIN_AUTH) && !reader.is_empty() {
             change.auth_plugin_name = reader.nul_bytes("auth plugin name")?;
         }
+        change.rest = reader.rest();
         Ok(change)
+    }
+
+    /// Appends the payload. The auth response has at most 255 bytes.
+    pub fn encode(&self, capabilities: Capabilities, out: &mut Vec<u8>) {
+        let mut writer = Writer::new(out);
+        writer.u8(Command::CHANGE_USER.0);
+        writer.nul_bytes(self.username);
+        if capabilities.contains(Capabilities::SECURE_CONNECTION) {
+            debug_assert!(self.auth_response.len() < 256);
+            writer.u8(self.auth_response.len() as u8);
+            writer.bytes(self.auth_response);
+        } else {
+            writer.nul_bytes(self.auth_response);
+        }
+        writer.nul_bytes(self.database);
+        let Some(character_set) = self.character_set else {
+            return;
+        };
+        writer.u16(character_set);
+        if capabilities.contains(Capabilities::PLUGIN_AUTH) {
+            writer.nul_bytes(self.auth_plugin_name);
+        }
+        writer.bytes(self.rest);
     }
 }
 
@@ -74,8 +101,18 @@ mod tests {
                 database: b"sales",
                 character_set: Some(45),
                 auth_plugin_name: b"mysql_native_password",
+                rest: &[],
             }
         );
+    }
+
+    #[test]
+    fn round_trips_with_attributes() {
+        let payload = [PAYLOAD, b"\x03\x01a\0"].concat();
+        let change = ChangeUser::decode(&payload, FLAGS).unwrap();
+        let mut encoded = Vec::new();
+        change.encode(FLAGS, &mut encoded);
+        assert_eq!(encoded, payload);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub struct ResponseTracker {
     /// The next packet continues the current payload.
     continued: bool,
     sequence_id: u8,
-    status: StatusFlags,
+    status: Option<StatusFlags>,
 }
 
 /// How far the bytes of one [`ResponseTracker::feed`] went.
@@ -99,7 +99,7 @@ impl ResponseTracker {
             skip: 0,
             continued: false,
             sequence_id: 0,
-            status: StatusFlags::empty(),
+            status: None,
         }
     }
 
@@ -138,13 +138,14 @@ impl ResponseTracker {
         self.sequence_id
     }
 
-    /// The latest status flags; empty where the response carried none.
-    pub fn status(&self) -> StatusFlags {
+    /// The latest status flags; `None` while the response carried none.
+    pub fn status(&self) -> Option<StatusFlags> {
         self.status
     }
 
-    /// The client's file was sent up to its empty packet; the server answers.
-    pub fn local_infile_sent(&mut self) {
+    /// The client's file is on its way: from now on the server may answer, with progress reports or an early ERR before
+    /// the file's end.
+    pub fn local_infile_started(&mut self) {
         if self.state == State::LocalInfile {
             self.state = State::ResultsetStart;
         }
@@ -268,7 +269,7 @@ impl ResponseTracker {
 
     fn generic(&mut self, first: u8, prefix: &[u8], length: usize) -> Result<State, DecodeError> {
         if first == OkPacket::HEADER {
-            self.status = OkPacket::decode_status(prefix)?;
+            self.status = Some(OkPacket::decode_status(prefix)?);
         } else if first == EofPacket::HEADER {
             self.end_status(prefix, length)?;
         }
@@ -277,7 +278,7 @@ impl ResponseTracker {
 
     fn resultset_start(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
         if first == OkPacket::HEADER {
-            self.status = OkPacket::decode_status(prefix)?;
+            self.status = Some(OkPacket::decode_status(prefix)?);
             return Ok(self.after_result());
         }
         if first == LOCAL_INFILE_HEADER {
@@ -304,7 +305,7 @@ impl ResponseTracker {
     /// An open cursor has no rows here; they are fetched.
     fn definitions_eof(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
         self.eof_status(first, prefix)?;
-        if self.status.contains(StatusFlags::CURSOR_EXISTS) {
+        if self.has_status(StatusFlags::CURSOR_EXISTS) {
             return Ok(self.after_result());
         }
         Ok(State::Rows)
@@ -369,7 +370,7 @@ impl ResponseTracker {
     }
 
     fn after_result(&self) -> State {
-        if self.status.contains(StatusFlags::MORE_RESULTS_EXISTS) {
+        if self.has_status(StatusFlags::MORE_RESULTS_EXISTS) {
             State::ResultsetStart
         } else {
             State::Ended
@@ -381,18 +382,22 @@ impl ResponseTracker {
         if first != EofPacket::HEADER {
             return Err(unexpected(self.state, first));
         }
-        self.status = EofPacket::decode(prefix)?.status;
+        self.status = Some(EofPacket::decode(prefix)?.status);
         Ok(())
     }
 
     /// The packet that ends rows: an OK under DEPRECATE_EOF, else an EOF.
     fn end_status(&mut self, prefix: &[u8], length: usize) -> Result<(), DecodeError> {
-        self.status = if self.deprecates_eof() && length > EofPacket::BYTES {
+        self.status = Some(if self.deprecates_eof() && length > EofPacket::BYTES {
             OkPacket::decode_status(prefix)?
         } else {
             EofPacket::decode(prefix)?.status
-        };
+        });
         Ok(())
+    }
+
+    fn has_status(&self, flag: StatusFlags) -> bool {
+        self.status.is_some_and(|status| status.contains(flag))
     }
 
     fn deprecates_eof(&self) -> bool {

@@ -1,45 +1,66 @@
 //! The life of a session: listener, workers, session phases, relay, drain.
 //!
 //! Knows nothing of command lines and of files.
+//!
+//! * [`Proxy`]: binds, then runs until it is told to stop
+//! * [`listener`]: takes clients in and deals them to workers
+//! * [`worker`]: threads, each with a runtime of its own; a session lives and dies on one
+//! * [`session`]: connect, login, commands, last words
+//! * [`shutdown`]: how sessions are told to end
+//! * [`buffer`], [`timer`]: what sessions hold while they wait, and for how long
 
+mod buffer;
+mod listener;
+mod session;
 mod settings;
+mod shutdown;
+mod timer;
+mod worker;
 
 use std::io;
+use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
+use backend::{Backends, probe};
+pub use listener::BindError;
+use listener::Listener;
 pub use settings::Settings;
-use thiserror::Error;
+pub use shutdown::Shutdown;
+use tokio::time::timeout;
+use tracing::info;
+
+use crate::session::Context;
+use crate::worker::Workers;
+
+/// What sessions get for their last words once their time is up.
+const LAST_WORDS: Duration = Duration::from_secs(3);
 
 /// A proxy whose port is bound and that serves nobody yet.
 #[derive(Debug)]
 pub struct Proxy {
     settings: Settings,
+    listener: Listener,
     shutdown: Shutdown,
-}
-
-/// Tells a running proxy to stop: no new connections, idle sessions at once, busy ones get `shutdown_timeout`.
-#[derive(Debug, Clone)]
-pub struct Shutdown;
-
-/// Why the listening address could not be had.
-#[derive(Debug, Error)]
-#[error("cannot listen on {address}: {source}")]
-pub struct BindError {
-    address: String,
-    source: io::Error,
 }
 
 impl Proxy {
     /// Binds the listening address. No thread is started: a caller may still fork or give up privileges.
+    ///
+    /// # Errors
+    /// The address is in use, not ours, or may not be used by us.
     pub fn bind(settings: Settings) -> Result<Self, BindError> {
         Ok(Self {
+            listener: Listener::bind(&settings.listen)?,
             settings,
-            shutdown: Shutdown,
+            shutdown: Shutdown::new(),
         })
     }
 
     /// The address that clients connect to, with the port that the system chose where port 0 was asked for.
     pub fn local_address(&self) -> String {
-        self.settings.listen.to_string()
+        self.listener.local_address()
     }
 
     /// A handle for signal handlers and tests.
@@ -47,13 +68,66 @@ impl Proxy {
         self.shutdown.clone()
     }
 
-    /// Serves until [`Shutdown::drain`] was called and the last session ended.
+    /// Serves until [`Shutdown::drain`] was called and the last session ended, at the latest when `shutdown_timeout` and
+    /// a few seconds for last words have passed.
+    ///
+    /// # Errors
+    /// The system gives no thread or no event queue.
     pub fn run(self) -> io::Result<()> {
-        Ok(())
+        let Self {
+            settings,
+            listener,
+            shutdown,
+        } = self;
+        let backends = Backends::new(settings.backends.iter().cloned(), settings.balance);
+        let context = Arc::new(Context {
+            settings,
+            backends,
+            shutdown,
+        });
+        let workers = Workers::start(&context)?;
+        let runtime = worker::runtime()?;
+        let (stop, stopped) = UnixStream::pair()?;
+        thread::scope(|scope| {
+            let acceptor = thread::Builder::new().name("acceptor".to_owned());
+            acceptor.spawn_scoped(scope, || {
+                listener.accept_into(&workers, &stopped);
+                // Whoever comes from now on is refused by the system.
+                drop(listener);
+            })?;
+            runtime.block_on(async {
+                watch_backends(&context);
+                context.shutdown.draining().await;
+                drop(stop);
+                drain(&context).await;
+            });
+            Ok(())
+        })
     }
 }
 
-impl Shutdown {
-    /// Starts the drain. A second call changes nothing.
-    pub fn drain(&self) {}
+fn watch_backends(context: &Context) {
+    for backend in context.backends.iter() {
+        let timeouts = context.settings.backend_timeouts();
+        tokio::spawn(probe::watch(Arc::clone(backend), timeouts));
+    }
+}
+
+async fn drain(context: &Context) {
+    let Context {
+        settings, shutdown, ..
+    } = context;
+    let patience = settings.shutdown_timeout;
+    match shutdown.sessions() {
+        0 => return,
+        n => info!("draining {n} sessions: busy ones have {patience:?} to finish"),
+    }
+    if timeout(patience, shutdown.drained()).await.is_ok() {
+        return;
+    }
+    let n = shutdown.sessions();
+    info!("{n} sessions are still busy after {patience:?}, ending them");
+    shutdown.expire();
+    // Those who do not even take their last words are cut off with their worker.
+    let _ = timeout(LAST_WORDS, shutdown.drained()).await;
 }

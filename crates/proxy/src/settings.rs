@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use backend::{Address, Balance, Role};
+use backend::{Address, Balance, Role, Timeouts};
 
 /// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. Immutable once bound.
 #[derive(Debug, Clone)]
@@ -45,6 +45,13 @@ impl Settings {
             read_timeout: 8 * hours,
             write_timeout: 8 * hours,
             shutdown_timeout: Duration::from_secs(10),
+        }
+    }
+
+    pub(crate) fn backend_timeouts(&self) -> Timeouts {
+        Timeouts {
+            connect: self.connect_timeout,
+            greeting: self.greeting_timeout,
         }
     }
 }

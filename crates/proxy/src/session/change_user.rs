@@ -1,0 +1,54 @@
+//! COM_CHANGE_USER: a login within a session.
+
+use backend::packet_io::PacketReader;
+use protocol::change_user::ChangeUser;
+
+use super::authentication::{Authentication, Decision, FirstAnswer};
+use super::error::{Party, SessionError};
+use super::link::Link;
+use crate::buffer::Buffer;
+
+/// The command at the start of `input`, and everything up to the backend's OK or ERR. A session whose user could not be
+/// changed goes on as the server lets it.
+pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), SessionError> {
+    let client_timeout = link.login_timeout();
+    let reader = PacketReader::after(std::mem::take(input).into_bytes());
+    let mut login = Authentication::new(
+        (&mut link.client, reader),
+        &mut link.backend,
+        std::mem::take(&mut link.nonce),
+        client_timeout,
+    );
+    let decision = attempt(&mut login, link.capabilities).await;
+    link.err_sequence_id = Some(login.client_sequence_id.wrapping_add(1));
+    let (rest, nonce) = login.into_rest();
+    link.nonce = nonce;
+    *input = Buffer::from(rest);
+    if let Decision::Accepted(status) = decision? {
+        link.status = status;
+    }
+    Ok(())
+}
+
+async fn attempt(
+    login: &mut Authentication<'_>,
+    capabilities: protocol::Capabilities,
+) -> Result<Decision, SessionError> {
+    let mut payload = login.client_packet().await?.payload;
+    let change = ChangeUser::decode(&payload, capabilities)
+        .map_err(|error| SessionError::Malformed(Party::Client, error))?;
+    login.plugin_name = change.auth_plugin_name.to_vec();
+    let answer = login.first_answer(change.auth_plugin_name, change.auth_response)?;
+    if let FirstAnswer::Password(key_request) = answer {
+        login.password = Some(change.auth_response.to_vec());
+        let mut with_request = Vec::new();
+        ChangeUser {
+            auth_response: &[key_request],
+            ..change
+        }
+        .encode(capabilities, &mut with_request);
+        payload = with_request;
+    }
+    login.start_command(&payload).await?;
+    login.run().await
+}

@@ -1,0 +1,214 @@
+//! Command by command. A client's bytes are forwarded as they were read, one write for each read; only headers and the
+//! command byte are looked at.
+//!
+//! Half-duplex, as a server is: bytes behind a command wait until its response has ended, so clients may pipeline.
+//! Commands without a response go on in the same write as the next one.
+
+use protocol::ResponseTracker;
+use protocol::command::{Command, ResponseKind};
+use protocol::packet::{PacketHeader, PayloadScanner};
+
+use super::error::{Party, SessionError};
+use super::link::Link;
+use super::{change_user, response, stream};
+use crate::buffer::Buffer;
+
+/// Commands that are forwarded in one write: all but the last have no response.
+#[derive(Debug)]
+struct Batch {
+    /// Bytes of the client's that are there.
+    bytes: usize,
+    last: Command,
+    /// Where the last command goes on, when not all of it is there.
+    scanner: PayloadScanner,
+    is_complete: bool,
+}
+
+/// Runs until the client has said goodbye. `rest` is what it sent behind its login.
+///
+/// # Errors
+/// Any other end.
+pub(super) async fn run(link: &mut Link, rest: Vec<u8>) -> Result<(), SessionError> {
+    let mut input = Buffer::from(rest);
+    loop {
+        while let Some(batch) = Batch::find(input.bytes()) {
+            let last = batch.last;
+            exchange(link, &mut input, batch).await?;
+            if last == Command::QUIT {
+                return Ok(());
+            }
+        }
+        if input.is_empty() {
+            // Whoever may wait for long holds no buffer.
+            drop(input);
+            if wait(link).await? == Party::Backend {
+                return response::relay_last_words(link).await;
+            }
+            input = Buffer::take();
+        }
+        if link.read_client(&mut input).await? == 0 {
+            return match input.is_empty() {
+                true => Ok(()),
+                false => Err(SessionError::Closed(Party::Client)),
+            };
+        }
+    }
+}
+
+/// Between two commands. An ERR of ours is read as the answer to the next one.
+async fn wait(link: &mut Link) -> Result<Party, SessionError> {
+    link.err_sequence_id = Some(1);
+    let party = link.idle().await?;
+    link.err_sequence_id = None;
+    Ok(party)
+}
+
+/// One batch to the backend and its response to the client.
+async fn exchange(link: &mut Link, input: &mut Buffer, batch: Batch) -> Result<(), SessionError> {
+    let kind = batch.last.response_kind();
+    if kind == ResponseKind::Authentication {
+        return change_user::relay(link, input).await;
+    }
+    let (sequence_id, is_sent) = forward(link, input, batch).await?;
+    link.err_sequence_id = Some(sequence_id.wrapping_add(1));
+    match kind {
+        ResponseKind::None | ResponseKind::Authentication => {}
+        ResponseKind::Tracked(layout) => {
+            let tracker = ResponseTracker::new(layout, link.capabilities).following(sequence_id);
+            response::relay(link, input, tracker).await?;
+        }
+        ResponseKind::Stream => return stream::relay(link, input).await,
+    }
+    if !is_sent {
+        // It answered what it had not heard to the end: its next answer would be to the wrong question.
+        return Err(SessionError::Closed(Party::Backend));
+    }
+    Ok(())
+}
+
+/// The batch's bytes to the backend, those to come included. Its last packet's sequence id, and whether the backend
+/// took all of it; one that does not has something to say.
+async fn forward(
+    link: &mut Link,
+    input: &mut Buffer,
+    batch: Batch,
+) -> Result<(u8, bool), SessionError> {
+    let Batch {
+        mut bytes,
+        mut scanner,
+        mut is_complete,
+        ..
+    } = batch;
+    loop {
+        let written = link.write_backend(&input.bytes()[..bytes]).await?;
+        input.consume(bytes);
+        if written < bytes || is_complete {
+            return Ok((scanner.sequence_id(), written == bytes));
+        }
+        match link.read_rest_of_command(input).await? {
+            None => return Ok((scanner.sequence_id(), false)),
+            Some(_) => {
+                if input.is_full() {
+                    input.grow();
+                }
+                (bytes, is_complete) = scanner.feed(input.bytes());
+            }
+        }
+    }
+}
+
+impl Batch {
+    /// The commands at the start of `bytes`; `None` while not even the first one's command byte is there.
+    /// COM_CHANGE_USER is always alone: the login that it is is not relayed as bytes.
+    fn find(bytes: &[u8]) -> Option<Self> {
+        let mut batch: Option<Self> = None;
+        let mut at = 0;
+        while let Some(command) = command_at(&bytes[at..]) {
+            if command == Command::CHANGE_USER && batch.is_some() {
+                break;
+            }
+            let mut scanner = PayloadScanner::default();
+            let (consumed, is_complete) = scanner.feed(&bytes[at..]);
+            at += consumed;
+            batch = Some(Self {
+                bytes: at,
+                last: command,
+                scanner,
+                is_complete,
+            });
+            let is_silent = command.response_kind() == ResponseKind::None;
+            if !is_complete || !is_silent || command == Command::QUIT {
+                break;
+            }
+        }
+        batch
+    }
+}
+
+/// The command byte behind the header. A packet of no bytes is read by servers as COM_SLEEP.
+fn command_at(bytes: &[u8]) -> Option<Command> {
+    match PacketHeader::peek(bytes)? {
+        PacketHeader { length: 0, .. } => Some(Command::SLEEP),
+        _ => bytes.get(PacketHeader::BYTES).copied().map(Command),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn packet(command: Command, length: usize) -> Vec<u8> {
+        let mut payload = vec![0; length];
+        payload[0] = command.0;
+        let mut bytes = Vec::new();
+        protocol::packet::put_payload(&mut bytes, 0, &payload);
+        bytes
+    }
+
+    fn find(packets: &[Vec<u8>]) -> Option<(usize, Command, bool)> {
+        let batch = Batch::find(&packets.concat())?;
+        Some((batch.bytes, batch.last, batch.is_complete))
+    }
+
+    #[test]
+    fn silent_commands_go_with_the_next_one() {
+        let close = packet(Command::STMT_CLOSE, 5);
+        let long_data = packet(Command::STMT_SEND_LONG_DATA, 100);
+        let query = packet(Command::QUERY, 9);
+        assert_eq!(
+            find(&[close.clone(), long_data, query.clone(), query.clone()]),
+            Some((9 + 104 + 13, Command::QUERY, true))
+        );
+        assert_eq!(
+            find(&[close.clone(), query[..4].to_vec()]),
+            Some((9, Command::STMT_CLOSE, true))
+        );
+        assert_eq!(
+            find(&[close, packet(Command::CHANGE_USER, 20)]),
+            Some((9, Command::STMT_CLOSE, true))
+        );
+        assert_eq!(
+            find(&[packet(Command::QUIT, 1), query]),
+            Some((5, Command::QUIT, true))
+        );
+    }
+
+    #[test]
+    fn a_command_may_be_cut_anywhere_behind_its_first_byte() {
+        let query = packet(Command::QUERY, 9);
+        for cut in 0..5 {
+            assert_eq!(find(&[query[..cut].to_vec()]), None);
+        }
+        for cut in 5..13 {
+            assert_eq!(
+                find(&[query[..cut].to_vec()]),
+                Some((cut, Command::QUERY, false))
+            );
+        }
+    }
+
+    #[test]
+    fn an_empty_packet_is_a_command_of_its_own() {
+        assert_eq!(find(&[vec![0; 4]]), Some((4, Command::SLEEP, true)));
+    }
+}

@@ -1,0 +1,131 @@
+//! Why a session ended: who, what, and what the client still gets to hear.
+
+use std::fmt;
+use std::io;
+use std::time::Duration;
+
+use backend::packet_io::PacketError;
+use protocol::DecodeError;
+use protocol::response::{ErrPacket, error_code};
+use thiserror::Error;
+
+/// One of the two peers of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Party {
+    Client,
+    Backend,
+}
+
+/// An end that is not the client's own goodbye.
+#[derive(Debug, Error)]
+pub(crate) enum SessionError {
+    /// The peer closed where it should have said something.
+    #[error("{0} closed the connection")]
+    Closed(Party),
+    /// The connection broke.
+    #[error("connection to {0} lost: {1}")]
+    Io(Party, io::Error),
+    /// The peer kept silent for longer than it may.
+    #[error("{0} sent nothing for {1:?}")]
+    Silent(Party, Duration),
+    /// The peer took no bytes for longer than it may.
+    #[error("{0} took nothing for {1:?}")]
+    Stuck(Party, Duration),
+    /// Bytes that are not the protocol.
+    #[error("{0}: {1}")]
+    Malformed(Party, DecodeError),
+    /// A response nobody asked for.
+    #[error("backend sent {0} bytes behind the end of its response")]
+    Unsolicited(usize),
+    /// The backend said ERR to the login, and the client has it.
+    #[error("login denied by the backend")]
+    Denied,
+    /// The client asks for what cannot be done. The packet tells it.
+    #[error("login refused: {0}")]
+    Refused(Refusal),
+    /// The proxy is told to stop.
+    #[error("the proxy is shutting down")]
+    Shutdown,
+}
+
+/// An ERR of our own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: u16,
+    pub(crate) sql_state: [u8; 5],
+    pub(crate) message: String,
+}
+
+impl SessionError {
+    pub(crate) fn packet(party: Party, error: PacketError) -> Self {
+        match error {
+            PacketError::Closed => Self::Closed(party),
+            PacketError::Io(error) => Self::Io(party, error),
+            PacketError::Malformed(error) => Self::Malformed(party, error),
+        }
+    }
+
+    /// True when the client is to blame, or has gone.
+    pub(crate) fn is_clients(&self) -> bool {
+        match self {
+            Self::Closed(party)
+            | Self::Io(party, _)
+            | Self::Silent(party, _)
+            | Self::Stuck(party, _)
+            | Self::Malformed(party, _) => *party == Party::Client,
+            Self::Refused(_) | Self::Denied => true,
+            Self::Unsolicited(_) | Self::Shutdown => false,
+        }
+    }
+
+    /// What the client is told, where the protocol allows it: nothing when it is gone.
+    pub(crate) fn refusal(&self, backend: &str) -> Option<Refusal> {
+        match self {
+            Self::Refused(refusal) => Some(refusal.clone()),
+            Self::Shutdown => Some(Refusal {
+                code: error_code::SERVER_SHUTDOWN,
+                sql_state: *b"08S01",
+                message: "(proxy) the proxy is shutting down".to_owned(),
+            }),
+            Self::Unsolicited(_) | Self::Denied => None,
+            _ if self.is_clients() => None,
+            _ => Some(Refusal {
+                code: error_code::SERVER_LOST,
+                sql_state: ErrPacket::GENERAL_ERROR,
+                message: format!("(proxy) lost connection to backend {backend}: {self}"),
+            }),
+        }
+    }
+}
+
+impl Refusal {
+    pub(crate) fn new(code: u16, sql_state: [u8; 5], message: impl Into<String>) -> Self {
+        Self {
+            code,
+            sql_state,
+            message: message.into(),
+        }
+    }
+
+    /// The ERR's payload.
+    pub(crate) fn payload(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        ErrPacket::new(self.code, self.sql_state, &self.message).encode(&mut payload);
+        payload
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ERR {} {}", self.code, self.message)
+    }
+}
+
+impl fmt::Display for Party {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Client => "client",
+            Self::Backend => "backend",
+        })
+    }
+}

@@ -1,0 +1,298 @@
+//! A logged-in session's two connections, with every wait that the command phase has: each with its deadline, each
+//! ended early when the proxy stops, each watching the other side for what matters meanwhile.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as Task, Poll, ready};
+use std::time::Duration;
+
+use backend::{ClientCount, Stream};
+use protocol::{Capabilities, StatusFlags};
+use tokio::io::AsyncWrite;
+use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
+
+use super::Context;
+use super::error::{Party, SessionError};
+use super::login::LoggedIn;
+use crate::buffer::Buffer;
+use crate::shutdown::{Phase, Registration};
+use crate::timer::Timer;
+
+/// Both connections and what was agreed on at the login.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) client: Stream,
+    pub(super) backend: Stream,
+    pub(super) capabilities: Capabilities,
+    /// What the server said last of the session.
+    pub(super) status: StatusFlags,
+    /// The server's latest nonce: a COM_CHANGE_USER may need it where the two sides are not equally secure.
+    pub(super) nonce: Vec<u8>,
+    /// The sequence id of an ERR of ours, while one may stand in the stream to the client: after a command, between two
+    /// packets of its response.
+    pub(super) err_sequence_id: Option<u8>,
+    /// The client has said all it will: it half-closed its connection.
+    is_client_done: bool,
+    timer: Timer,
+    count: ClientCount,
+    registration: Registration,
+    context: Arc<Context>,
+}
+
+/// What a wait that took too long is called.
+type TimeoutError = fn(Party, Duration) -> SessionError;
+
+impl Link {
+    pub(super) fn new(login: LoggedIn, registration: Registration, context: Arc<Context>) -> Self {
+        let timer = Timer::new(Instant::now() + context.settings.read_timeout);
+        Self {
+            client: login.client,
+            backend: login.backend,
+            capabilities: login.capabilities,
+            status: login.status,
+            nonce: login.nonce,
+            err_sequence_id: None,
+            is_client_done: false,
+            timer,
+            count: login.count,
+            registration,
+            context,
+        }
+    }
+
+    /// As configured.
+    pub(super) fn backend_name(&self) -> String {
+        self.count.backend().address().to_string()
+    }
+
+    /// Waits for either side to say something, holding no buffer. The backend comes first: what it says without being
+    /// asked is its last word.
+    pub(super) async fn idle(&mut self) -> Result<Party, SessionError> {
+        // An open transaction is finished before the session is.
+        let until = match self.status.contains(StatusFlags::IN_TRANS) {
+            true => Phase::Expired,
+            false => Phase::Draining,
+        };
+        self.either(until).await
+    }
+
+    /// Waits for either side to say something, until the proxy is in phase `until`.
+    pub(super) async fn either(&mut self, until: Phase) -> Result<Party, SessionError> {
+        self.arm_read();
+        poll_fn(|task| {
+            if self.backend.poll_read_ready(task).is_ready() {
+                return Poll::Ready(Ok(Party::Backend));
+            }
+            if self.client.poll_read_ready(task).is_ready() {
+                return Poll::Ready(Ok(Party::Client));
+            }
+            self.poll_silent(task, until, Party::Client).map(Err)
+        })
+        .await
+    }
+
+    /// Bytes of the client; 0 for its end.
+    pub(super) async fn read_client(&mut self, buffer: &mut Buffer) -> Result<usize, SessionError> {
+        self.arm_read();
+        poll_fn(|task| match self.poll_read(task, Party::Client, buffer) {
+            Poll::Ready(read) => Poll::Ready(read),
+            Poll::Pending => self
+                .poll_silent(task, Phase::Expired, Party::Client)
+                .map(Err),
+        })
+        .await
+    }
+
+    /// The rest of a command that came in pieces. `None` when the backend speaks before it has all of it.
+    pub(super) async fn read_rest_of_command(
+        &mut self,
+        buffer: &mut Buffer,
+    ) -> Result<Option<usize>, SessionError> {
+        self.arm_read();
+        poll_fn(|task| match self.poll_read(task, Party::Client, buffer) {
+            Poll::Ready(Ok(0)) => Poll::Ready(Err(SessionError::Closed(Party::Client))),
+            Poll::Ready(read) => Poll::Ready(read.map(Some)),
+            Poll::Pending if self.has_backend_spoken(task) => Poll::Ready(Ok(None)),
+            Poll::Pending => self
+                .poll_silent(task, Phase::Expired, Party::Client)
+                .map(Err),
+        })
+        .await
+    }
+
+    /// Bytes of the backend's response; its end is an error. A client that hangs up meanwhile is noticed, and a client
+    /// that half-closes is passed on as just that.
+    pub(super) async fn read_response(
+        &mut self,
+        buffer: &mut Buffer,
+    ) -> Result<usize, SessionError> {
+        self.arm_read();
+        let mut is_watching = !self.is_client_done;
+        poll_fn(|task| {
+            match self.poll_read(task, Party::Backend, buffer) {
+                Poll::Ready(Ok(0)) => {
+                    return Poll::Ready(Err(SessionError::Closed(Party::Backend)));
+                }
+                Poll::Ready(read) => return Poll::Ready(read),
+                Poll::Pending => {}
+            }
+            while is_watching && self.client.poll_read_ready(task).is_ready() {
+                is_watching = self.look_at_client(task)?;
+            }
+            self.poll_silent(task, Phase::Expired, Party::Backend)
+                .map(Err)
+        })
+        .await
+    }
+
+    /// Bytes that the backend says on its way out; 0 for its end.
+    pub(super) async fn read_backend(
+        &mut self,
+        buffer: &mut Buffer,
+    ) -> Result<usize, SessionError> {
+        self.arm_read();
+        poll_fn(|task| match self.poll_read(task, Party::Backend, buffer) {
+            Poll::Ready(read) => Poll::Ready(read),
+            Poll::Pending => self
+                .poll_silent(task, Phase::Expired, Party::Backend)
+                .map(Err),
+        })
+        .await
+    }
+
+    /// All of `bytes` to the client.
+    pub(super) async fn write_client(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
+        let mut written = 0;
+        let mut is_armed = false;
+        poll_fn(|task| {
+            while written < bytes.len() {
+                match Pin::new(&mut self.client).poll_write(task, &bytes[written..]) {
+                    Poll::Ready(Ok(n)) => written += n,
+                    Poll::Ready(Err(error)) => {
+                        return Poll::Ready(Err(SessionError::Io(Party::Client, error)));
+                    }
+                    Poll::Pending => {
+                        return self.poll_stuck(task, Party::Client, &mut is_armed).map(Err);
+                    }
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+        .await
+    }
+
+    /// `bytes` to the backend: how many it took before it spoke, or all of them. A backend that is gone counts as one
+    /// that has spoken: what it said before may still be there to read.
+    pub(super) async fn write_backend(&mut self, bytes: &[u8]) -> Result<usize, SessionError> {
+        let mut written = 0;
+        let mut is_armed = false;
+        poll_fn(|task| {
+            while written < bytes.len() {
+                match Pin::new(&mut self.backend).poll_write(task, &bytes[written..]) {
+                    Poll::Ready(Ok(n)) => written += n,
+                    Poll::Ready(Err(_)) => break,
+                    Poll::Pending if self.has_backend_spoken(task) => break,
+                    Poll::Pending => {
+                        return self
+                            .poll_stuck(task, Party::Backend, &mut is_armed)
+                            .map(Err);
+                    }
+                }
+            }
+            Poll::Ready(Ok(written))
+        })
+        .await
+    }
+
+    /// Both connections and what ends a session that only copies between them.
+    pub(super) fn parts(&mut self) -> (&mut Stream, &mut Stream, &Registration) {
+        (&mut self.client, &mut self.backend, &self.registration)
+    }
+
+    /// Each wait for a client that is logging in, again too.
+    pub(super) fn login_timeout(&self) -> Duration {
+        self.context.settings.login_timeout
+    }
+
+    fn poll_read(
+        &mut self,
+        task: &mut Task<'_>,
+        party: Party,
+        buffer: &mut Buffer,
+    ) -> Poll<Result<usize, SessionError>> {
+        let stream = match party {
+            Party::Client => &mut self.client,
+            Party::Backend => &mut self.backend,
+        };
+        let read = ready!(poll_read_buf(Pin::new(stream), task, buffer.room()));
+        Poll::Ready(read.map_err(|error| SessionError::Io(party, error)))
+    }
+
+    /// True when there is something to read of the backend: bytes, its end, or an error.
+    fn has_backend_spoken(&self, task: &mut Task<'_>) -> bool {
+        while self.backend.poll_read_ready(task).is_ready() {
+            if !matches!(self.backend.peek(), Ok(None)) {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The client became readable during a response. True while it is worth watching.
+    fn look_at_client(&mut self, task: &mut Task<'_>) -> Result<bool, SessionError> {
+        match self.client.peek() {
+            // The next command, sent early. It waits.
+            Ok(Some(true)) => Ok(false),
+            Ok(Some(false)) => {
+                self.is_client_done = true;
+                // A backend that is gone is found out by the read that waits for it.
+                let _ = Pin::new(&mut self.backend).poll_shutdown(task);
+                Ok(false)
+            }
+            Ok(None) => Ok(true),
+            Err(error) => Err(SessionError::Io(Party::Client, error)),
+        }
+    }
+
+    fn poll_silent(
+        &mut self,
+        task: &mut Task<'_>,
+        until: Phase,
+        party: Party,
+    ) -> Poll<SessionError> {
+        let timeout = self.context.settings.read_timeout;
+        self.poll_interrupted(task, until, (SessionError::Silent, party, timeout))
+    }
+
+    fn poll_stuck(
+        &mut self,
+        task: &mut Task<'_>,
+        party: Party,
+        is_armed: &mut bool,
+    ) -> Poll<SessionError> {
+        let timeout = self.context.settings.write_timeout;
+        if !std::mem::replace(is_armed, true) {
+            self.timer.set(Instant::now() + timeout);
+        }
+        self.poll_interrupted(task, Phase::Expired, (SessionError::Stuck, party, timeout))
+    }
+
+    fn poll_interrupted(
+        &mut self,
+        task: &mut Task<'_>,
+        until: Phase,
+        (error, party, timeout): (TimeoutError, Party, Duration),
+    ) -> Poll<SessionError> {
+        if self.registration.phase() >= until {
+            return Poll::Ready(SessionError::Shutdown);
+        }
+        self.timer.poll(task).map(|()| error(party, timeout))
+    }
+
+    fn arm_read(&mut self) {
+        let timeout = self.context.settings.read_timeout;
+        self.timer.set(Instant::now() + timeout);
+    }
+}

@@ -1,0 +1,117 @@
+//! LOAD DATA LOCAL INFILE: the client's file to the backend, up to its empty packet. The backend may speak meanwhile:
+//! progress reports, or an early ERR, behind which the client still sends its file to the end.
+
+use protocol::ResponseTracker;
+use protocol::packet::PayloadScanner;
+use protocol::response_tracker::Next;
+
+use super::error::{Party, SessionError};
+use super::link::Link;
+use super::response;
+use crate::buffer::Buffer;
+use crate::shutdown::Phase;
+
+/// Returns what the response needs next once the file is sent.
+pub(super) async fn relay(
+    link: &mut Link,
+    input: &mut Buffer,
+    output: &mut Buffer,
+    tracker: &mut ResponseTracker,
+) -> Result<Next, SessionError> {
+    tracker.local_infile_started();
+    let mut file = File::default();
+    let mut next = Next::Bytes;
+    loop {
+        let (bytes, is_sent) = file.feed(input.bytes());
+        next = send(link, &input.bytes()[..bytes], output, tracker, next).await?;
+        input.consume(bytes);
+        if is_sent {
+            return Ok(next);
+        }
+        match link.either(Phase::Expired).await? {
+            Party::Backend => next = hear(link, output, tracker, next).await?,
+            Party::Client => {
+                if input.is_full() {
+                    input.grow();
+                }
+                if link.read_client(input).await? == 0 {
+                    return Err(SessionError::Closed(Party::Client));
+                }
+            }
+        }
+    }
+}
+
+/// A part of the file, with whatever the backend says in between.
+async fn send(
+    link: &mut Link,
+    bytes: &[u8],
+    output: &mut Buffer,
+    tracker: &mut ResponseTracker,
+    mut next: Next,
+) -> Result<Next, SessionError> {
+    let mut written = link.write_backend(bytes).await?;
+    while written < bytes.len() {
+        next = hear(link, output, tracker, next).await?;
+        written += link.write_backend(&bytes[written..]).await?;
+    }
+    Ok(next)
+}
+
+async fn hear(
+    link: &mut Link,
+    output: &mut Buffer,
+    tracker: &mut ResponseTracker,
+    next: Next,
+) -> Result<Next, SessionError> {
+    link.read_response(output).await?;
+    match next {
+        Next::Bytes => response::pass_on(link, output, tracker).await,
+        // It has answered already.
+        Next::End | Next::LocalInfile => Err(SessionError::Unsolicited(output.bytes().len())),
+    }
+}
+
+/// A file on its way: payloads up to an empty one.
+#[derive(Debug, Default)]
+struct File {
+    payload: PayloadScanner,
+}
+
+impl File {
+    /// How many of `bytes` belong to the file, and whether it ends with them.
+    fn feed(&mut self, bytes: &[u8]) -> (usize, bool) {
+        let mut at = 0;
+        while at < bytes.len() {
+            let (consumed, is_payload_complete) = self.payload.feed(&bytes[at..]);
+            at += consumed;
+            if is_payload_complete {
+                let payload = std::mem::take(&mut self.payload);
+                if payload.payload_bytes() == 0 {
+                    return (at, true);
+                }
+            }
+        }
+        (at, false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_ends_with_an_empty_packet() {
+        let mut bytes = Vec::new();
+        let next = protocol::packet::put_payload(&mut bytes, 2, b"1,2\n3,4\n");
+        let next = protocol::packet::put_payload(&mut bytes, next, b"5,6\n");
+        protocol::packet::put_payload(&mut bytes, next, b"");
+        let end = bytes.len();
+        bytes.extend_from_slice(b"next command");
+        for cut in 0..end {
+            let mut file = File::default();
+            assert_eq!(file.feed(&bytes[..cut]), (cut, false));
+            assert_eq!(file.feed(&bytes[cut..]), (end - cut, true));
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A response from the backend to the client, as it was read: only its end is looked for.
+
+use protocol::ResponseTracker;
+use protocol::response_tracker::Next;
+
+use super::error::{Party, SessionError};
+use super::link::Link;
+use super::local_infile;
+use crate::buffer::Buffer;
+
+/// Relays up to the response's end. `input` holds what the client sent behind its command; when that is nothing, its
+/// memory is used.
+pub(super) async fn relay(
+    link: &mut Link,
+    input: &mut Buffer,
+    mut tracker: ResponseTracker,
+) -> Result<(), SessionError> {
+    let mut output = match input.is_empty() {
+        true => std::mem::take(input),
+        false => Buffer::take(),
+    };
+    let mut next = Next::Bytes;
+    while next != Next::End {
+        if next == Next::LocalInfile {
+            next = local_infile::relay(link, input, &mut output, &mut tracker).await?;
+            continue;
+        }
+        link.read_response(&mut output).await?;
+        next = pass_on(link, &mut output, &mut tracker).await?;
+    }
+    if let Some(status) = tracker.status() {
+        link.status = status;
+    }
+    // Its memory serves the next command.
+    if input.is_empty() && output.is_empty() {
+        *input = output;
+        return Ok(());
+    }
+    match output.bytes().len() {
+        0 => Ok(()),
+        unsolicited => {
+            link.err_sequence_id = None;
+            link.write_client(output.bytes()).await?;
+            Err(SessionError::Unsolicited(unsolicited))
+        }
+    }
+}
+
+/// What was read, as far as it belongs to the response.
+pub(super) async fn pass_on(
+    link: &mut Link,
+    output: &mut Buffer,
+    tracker: &mut ResponseTracker,
+) -> Result<Next, SessionError> {
+    let is_full = output.is_full();
+    let progress = tracker
+        .feed(output.bytes())
+        .map_err(|error| SessionError::Malformed(Party::Backend, error))?;
+    // Until all of it is written nobody knows where the client stands.
+    link.err_sequence_id = None;
+    link.write_client(&output.bytes()[..progress.consumed])
+        .await?;
+    output.consume(progress.consumed);
+    if tracker.is_at_packet_boundary() {
+        link.err_sequence_id = Some(tracker.sequence_id().wrapping_add(1));
+    }
+    if is_full && progress.next == Next::Bytes {
+        output.grow();
+    }
+    Ok(progress.next)
+}
+
+/// What a backend says without being asked, usually that it closes and why.
+pub(super) async fn relay_last_words(link: &mut Link) -> Result<(), SessionError> {
+    let mut output = Buffer::take();
+    while link.read_backend(&mut output).await? > 0 {
+        link.write_client(output.bytes()).await?;
+        output.clear();
+    }
+    Err(SessionError::Closed(Party::Backend))
+}

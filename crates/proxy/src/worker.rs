@@ -1,0 +1,130 @@
+//! Threads that serve sessions. Each has a runtime of its own: no session ever moves, no packet crosses threads.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use tokio::net::{TcpStream, UnixStream};
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::mpsc;
+use tracing::warn;
+
+use backend::Stream;
+
+use crate::listener::Accepted;
+use crate::session::{self, Context};
+
+/// Clients on their way to one worker.
+const QUEUE: usize = 256;
+
+/// All workers. Dropping them ends their sessions.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    list: Vec<Worker>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    queue: Option<mpsc::Sender<Accepted>>,
+    sessions: Arc<AtomicUsize>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+/// A session counts for its worker until this is dropped.
+struct SessionCount(Arc<AtomicUsize>);
+
+impl Workers {
+    pub(crate) fn start(context: &Arc<Context>) -> io::Result<Self> {
+        let start = |index| Worker::start(index, Arc::clone(context));
+        let list = (0..context.settings.workers.get())
+            .map(start)
+            .collect::<io::Result<_>>()?;
+        Ok(Self { list })
+    }
+
+    /// Gives a client to the worker with the fewest sessions. Waits while its queue is full.
+    pub(crate) fn deal(&self, accepted: Accepted) {
+        let least = self
+            .list
+            .iter()
+            .min_by_key(|worker| worker.sessions.load(Ordering::Relaxed));
+        let Some(worker) = least else { return };
+        let Some(queue) = &worker.queue else { return };
+        worker.sessions.fetch_add(1, Ordering::Relaxed);
+        if queue.blocking_send(accepted).is_err() {
+            worker.sessions.fetch_sub(1, Ordering::Relaxed);
+            warn!("a worker is gone: its client was closed");
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        for worker in &mut self.list {
+            worker.queue = None;
+        }
+        for worker in &mut self.list {
+            if let Some(thread) = worker.thread.take() {
+                // A worker that panicked has said so in the log.
+                let _ = thread.join();
+            }
+        }
+    }
+}
+
+impl Worker {
+    fn start(index: usize, context: Arc<Context>) -> io::Result<Self> {
+        let (queue, accepted) = mpsc::channel(QUEUE);
+        let sessions = Arc::new(AtomicUsize::new(0));
+        let counter = Arc::clone(&sessions);
+        let runtime = runtime()?;
+        let thread = thread::Builder::new()
+            .name(format!("worker-{index}"))
+            .spawn(move || runtime.block_on(serve(accepted, counter, context)))?;
+        Ok(Self {
+            queue: Some(queue),
+            sessions,
+            thread: Some(thread),
+        })
+    }
+}
+
+/// One thread's event queue and timers.
+pub(crate) fn runtime() -> io::Result<Runtime> {
+    Builder::new_current_thread().enable_all().build()
+}
+
+async fn serve(
+    mut queue: mpsc::Receiver<Accepted>,
+    sessions: Arc<AtomicUsize>,
+    context: Arc<Context>,
+) {
+    while let Some(accepted) = queue.recv().await {
+        let count = SessionCount(Arc::clone(&sessions));
+        let peer = accepted.peer;
+        match stream(accepted) {
+            Ok(client) => {
+                let context = Arc::clone(&context);
+                tokio::spawn(async move {
+                    session::run(client, peer, context).await;
+                    drop(count);
+                });
+            }
+            Err(error) => warn!("cannot serve a client: {error}; it was closed"),
+        }
+    }
+}
+
+fn stream(accepted: Accepted) -> io::Result<Stream> {
+    match accepted.peer {
+        Some(_) => Stream::tcp(TcpStream::from_std(accepted.socket.into())?),
+        None => UnixStream::from_std(accepted.socket.into()).map(Stream::Unix),
+    }
+}
+
+impl Drop for SessionCount {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
