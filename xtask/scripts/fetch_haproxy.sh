@@ -9,7 +9,7 @@ prefix=${1:?usage: fetch_haproxy.sh PREFIX}
 die() { printf 'fetch_haproxy: %s\n' "$*" >&2; exit 1; }
 command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "needs apt-get and dpkg-deb (Debian or Ubuntu)"
 
-stage=$prefix.new
+stage=$prefix.new.$$
 rm -rf "$stage" && mkdir -p "$stage/debs"
 chmod 777 "$stage/debs"    # apt downloads as its own user
 trap 'rm -rf "$stage"' EXIT

@@ -23,7 +23,7 @@ command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || die "needs ap
 [ -r "$key" ] || die "Debian's archive keyring is not there: install debian-archive-keyring"
 mkdir -p "$(dirname "$prefix")"
 prefix=$(cd "$(dirname "$prefix")" && pwd)/$(basename "$prefix")
-stage=$prefix.new
+stage=$prefix.new.$$
 work=$(mktemp -d); chmod 755 "$work"
 trap 'rm -rf "$work" "$stage"' EXIT
 mkdir -p "$work"/{lists/partial,state,cache,debs/partial}
@@ -58,7 +58,7 @@ apt=( -c "$work/apt.conf" -qq -y
 
 # --- index, list of packages, download ---
 apt-get "${apt[@]}" update > "$work/log" 2>&1 || fail "Debian $suite cannot be read"
-! grep -q '^[WE]:' "$work/log" || fail "Debian $suite is read only with warnings: refused"
+! grep -q '^[WE]:' "$work/log" || fail "apt warns about Debian $suite: refused"
 apt-get "${apt[@]}" --print-uris install "${packages[@]}" > "$work/uris" 2> "$work/log" || fail "$suite cannot install ${packages[*]}"
 found=$(sed -nE "s#.* ${packages[0]}_([^_]*)_.*#\1#p" "$work/uris")
 case ${found#*%3a} in "$version".*) ;; *) die "$suite has MySQL ${found:-of no version}, wanted $version" ;; esac

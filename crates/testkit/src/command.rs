@@ -1,5 +1,5 @@
 //! The programs that real users run, ready to be given more arguments. Run them with
-//! [`process::run`](crate::process::run).
+//! [`process::run`].
 //!
 //! None reads the machine's option files. MariaDB's clients ask for TLS by default and go on without it when it is
 //! not offered; here they are told not to.

@@ -24,7 +24,7 @@ pub(crate) struct Software {
     /// Names the data directory.
     pub(crate) name: &'static str,
     pub(crate) program: PathBuf,
-    /// What every server of this kind is started with, in addition to [`crate::server::COMMON_OPTIONS`].
+    /// What every server of this kind is started with, in addition to what all servers are.
     pub(crate) options: &'static [&'static str],
     /// SQL that makes the accounts and databases, one statement a line.
     pub(crate) accounts: &'static str,
