@@ -36,7 +36,8 @@ impl PidFile {
             });
         match removed {
             Err(reason) if reason.kind() != io::ErrorKind::NotFound => {
-                tracing::warn!("cannot remove the pid file {}: {reason}", path.display());
+                // Usual with `--user`: the directory is root's.
+                tracing::info!("the pid file {} stays: {reason}", path.display());
             }
             _ => {}
         }
