@@ -23,7 +23,7 @@ use rustix::{
 use crate::{
     client::{ANSWER_DEADLINE, Client},
     point_select::{PointSelects, Xorshift},
-    procfs,
+    process_usage,
 };
 
 /// A response to a point select has some 250 bytes.
@@ -109,8 +109,8 @@ pub(crate) fn run(plan: &Plan, selects: &PointSelects) -> Result<Measured> {
 /// Waits through warm-up and window while the drivers work; takes time and CPU times at both ends of the window.
 fn measure_window(plan: &Plan, phase: &AtomicU8) -> Result<(Duration, Option<Duration>, Duration)> {
     let cpu_times = || {
-        let process = plan.process.map(procfs::cpu_time).transpose()?;
-        Ok::<_, anyhow::Error>((process, procfs::cpu_time(std::process::id())?))
+        let process = plan.process.map(process_usage::cpu_time).transpose()?;
+        Ok::<_, anyhow::Error>((process, process_usage::cpu_time(std::process::id())?))
     };
     thread::sleep(plan.warm_up);
     let before = cpu_times();

@@ -14,7 +14,7 @@ mod machine;
 mod metric;
 mod options;
 mod point_select;
-mod procfs;
+mod process_usage;
 mod report;
 mod rows;
 mod statistics;
@@ -74,14 +74,15 @@ fn run(options: &Options) -> Result<()> {
 fn measure(bench: &Bench, options: &Options) -> Result<Results> {
     let mut results = Results::default();
     let start = Instant::now();
-    for round in 1..=options.rounds() {
+    for round in 0..options.rounds() {
         for &rows in &options.rows {
             eprintln!(
-                "{:>4} s  round {round} of {}: {rows:?}",
+                "{:>4} s  round {} of {}: {rows:?}",
                 start.elapsed().as_secs(),
+                round + 1,
                 options.rounds()
             );
-            bench.round(rows, &mut results)?;
+            bench.round(round, rows, &mut results)?;
         }
     }
     Ok(results)

@@ -29,8 +29,8 @@ pub(crate) struct Options {
     quick: bool,
 
     /// Rounds [default: 5, or 2 if quick]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    rounds: Option<u32>,
+    #[arg(long, value_name = "N", value_parser = count)]
+    rounds: Option<usize>,
 
     /// How long each measurement of queries takes; there are five in a round [default: 300, or 200 if quick]
     #[arg(long, value_name = "MILLISECONDS", value_parser = clap::value_parser!(u64).range(1..))]
@@ -45,7 +45,7 @@ pub(crate) struct Options {
     pub(crate) rows: Vec<Rows>,
 
     /// Clients at once in the queries' rows
-    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1,8,64", value_parser = connection_count)]
+    #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1,8,64", value_parser = count)]
     pub(crate) connections: Vec<usize>,
 
     /// A peer that is running, with --server-port as its server; its process is needed for CPU time and memory
@@ -75,7 +75,7 @@ pub(crate) struct Options {
 
 impl Options {
     /// Rounds to measure.
-    pub(crate) fn rounds(&self) -> u32 {
+    pub(crate) fn rounds(&self) -> usize {
         self.rounds.unwrap_or(if self.quick { 2 } else { 5 })
     }
 
@@ -164,7 +164,7 @@ impl FromStr for NamedProgram {
     }
 }
 
-fn connection_count(text: &str) -> Result<usize, String> {
+fn count(text: &str) -> Result<usize, String> {
     match text.parse() {
         Ok(count @ 1..=1_000) => Ok(count),
         _ => Err("expected 1 to 1000".into()),

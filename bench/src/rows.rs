@@ -52,19 +52,35 @@ pub(crate) struct Bench {
 
 impl Bench {
     /// Measures one round.
-    pub(crate) fn round(&self, rows: Rows, results: &mut Results) -> Result<()> {
-        (0..rows.passes()).try_for_each(|_| self.pass(rows, results))
+    pub(crate) fn round(&self, round: usize, rows: Rows, results: &mut Results) -> Result<()> {
+        let passes = rows.passes();
+        (0..passes).try_for_each(|pass| {
+            let order = self.order(round * passes + pass);
+            self.pass(rows, &order, results)
+        })
     }
 
-    fn pass(&self, rows: Rows, results: &mut Results) -> Result<()> {
+    /// The direct one first, so that others can be compared with it. The others take turns: whoever follows a busy one
+    /// finds the machine in another state.
+    fn order(&self, turn: usize) -> Vec<&Target> {
+        let mut order: Vec<_> = self.targets.iter().collect();
+        if let [_, others @ ..] = &mut order[..]
+            && !others.is_empty()
+        {
+            others.rotate_left(turn % others.len());
+        }
+        order
+    }
+
+    fn pass(&self, rows: Rows, order: &[&Target], results: &mut Results) -> Result<()> {
         match rows {
             Rows::Queries => self.connections.iter().try_for_each(|&connections| {
-                queries::pass(self, connections, results)
+                queries::pass(self, order, connections, results)
                     .with_context(|| format!("point selects over {connections} connections"))
             }),
-            Rows::Streaming => streaming::pass(self, results).context("streaming"),
-            Rows::Idle => idle::pass(self, results).context("idle connections"),
-            Rows::Connections => connections::pass(self, results).context("short connections"),
+            Rows::Streaming => streaming::pass(order, results).context("streaming"),
+            Rows::Idle => idle::pass(order, results).context("idle connections"),
+            Rows::Connections => connections::pass(order, results).context("short connections"),
         }
     }
 }

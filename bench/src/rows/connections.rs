@@ -8,12 +8,12 @@ use std::{
 
 use anyhow::{Context, Result, anyhow};
 
-use super::{Bench, log_in};
+use super::log_in;
 use crate::{
     client::Client,
     metric::{Quantity, Results},
-    procfs,
-    target::Instance,
+    process_usage,
+    target::{Instance, Target},
 };
 
 /// Clients at once.
@@ -21,8 +21,8 @@ const CLIENTS: usize = 8;
 /// Connections that each of them makes. Bounded by count and not by time, because each leaves a port in TIME_WAIT.
 const CONNECTIONS_PER_CLIENT: usize = 200;
 
-pub(super) fn pass(bench: &Bench, results: &mut Results) -> Result<()> {
-    for target in &bench.targets {
+pub(super) fn pass(order: &[&Target], results: &mut Results) -> Result<()> {
+    for target in order {
         let (elapsed, cpu) = measure(target.instance()).with_context(|| target.name.clone())?;
         let connections = (CLIENTS * CONNECTIONS_PER_CLIENT) as f64;
         let mut record = |quantity, value| results.record(quantity, CLIENTS, &target.name, value);
@@ -41,7 +41,7 @@ pub(super) fn pass(bench: &Bench, results: &mut Results) -> Result<()> {
 }
 
 fn measure(instance: &Instance) -> Result<(Duration, Option<Duration>)> {
-    let cpu_time = || instance.pid.map(procfs::cpu_time).transpose();
+    let cpu_time = || instance.pid.map(process_usage::cpu_time).transpose();
     let (start, cpu_before) = (Instant::now(), cpu_time()?);
     thread::scope(|scope| {
         let clients: Vec<_> = (0..CLIENTS)

@@ -2,11 +2,12 @@
 
 use anyhow::{Context, Result};
 
-use super::{Bench, log_in};
+use super::log_in;
 use crate::{
     client::Client,
     metric::{Quantity, Results},
-    procfs,
+    process_usage,
+    target::Target,
 };
 
 const CONNECTIONS: usize = 2_000;
@@ -14,8 +15,8 @@ const CONNECTIONS: usize = 2_000;
 const WARM_UP_CONNECTIONS: usize = 8;
 
 /// A process that has served many clients has memory of theirs to give to new ones, so a new process is measured.
-pub(super) fn pass(bench: &Bench, results: &mut Results) -> Result<()> {
-    for target in &bench.targets {
+pub(super) fn pass(order: &[&Target], results: &mut Results) -> Result<()> {
+    for target in order {
         let instance = target.fresh_instance()?;
         let Some(pid) = instance.pid else {
             continue;
@@ -33,9 +34,9 @@ pub(super) fn pass(bench: &Bench, results: &mut Results) -> Result<()> {
 
 fn measure(address: std::net::SocketAddr, pid: u32) -> Result<f64> {
     quit_all(log_in(address, WARM_UP_CONNECTIONS)?)?;
-    let before = procfs::resident_kib_at_rest(pid)?;
+    let before = process_usage::resident_kib_at_rest(pid)?;
     let clients = log_in(address, CONNECTIONS)?;
-    let after = procfs::resident_kib_at_rest(pid)?;
+    let after = process_usage::resident_kib_at_rest(pid)?;
     quit_all(clients)?;
     Ok((after as f64 - before as f64) / CONNECTIONS as f64)
 }

@@ -9,6 +9,7 @@ use super::Bench;
 use crate::{
     closed_loop::{self, Measured, Plan},
     metric::{Quantity, Results},
+    target::Target,
 };
 
 /// Until caches are warm and the CPUs awake.
@@ -20,9 +21,14 @@ const PERCENTILES: [(f64, Quantity, Quantity); 3] = [
     (0.99, Quantity::LatencyP99, Quantity::AddedP99),
 ];
 
-pub(super) fn pass(bench: &Bench, connections: usize, results: &mut Results) -> Result<()> {
+pub(super) fn pass(
+    bench: &Bench,
+    order: &[&Target],
+    connections: usize,
+    results: &mut Results,
+) -> Result<()> {
     let mut direct = None;
-    for target in &bench.targets {
+    for target in order {
         let plan = Plan {
             address: target.instance().address,
             connections,

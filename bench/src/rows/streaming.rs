@@ -4,12 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::Bench;
 use crate::{
     client::{self, Client},
     metric::{Quantity, Results},
-    procfs,
-    target::Instance,
+    process_usage,
+    target::{Instance, Target},
 };
 
 /// Every result has these bytes of text.
@@ -48,9 +47,9 @@ const REPETITIONS: usize = 2;
 /// The client shall not be what limits.
 const BUFFER_BYTES: usize = 256 * 1024;
 
-pub(super) fn pass(bench: &Bench, results: &mut Results) -> Result<()> {
+pub(super) fn pass(order: &[&Target], results: &mut Results) -> Result<()> {
     for shape in &SHAPES {
-        for target in &bench.targets {
+        for target in order {
             let (cpu, elapsed) =
                 measure(target.instance(), shape).with_context(|| target.name.clone())?;
             let gigabytes = (REPETITIONS * shape.result_bytes()) as f64 / 1e9;
@@ -73,7 +72,7 @@ fn measure(instance: &Instance, shape: &Shape) -> Result<(Option<Duration>, Dura
     let packet = client::query_packet(&shape.statement());
     let mut buffer = vec![0; BUFFER_BYTES];
     let mut client = Client::login(instance.address)?;
-    let cpu_time = || instance.pid.map(procfs::cpu_time).transpose();
+    let cpu_time = || instance.pid.map(process_usage::cpu_time).transpose();
     let (start, cpu_before) = (Instant::now(), cpu_time()?);
     for _ in 0..REPETITIONS {
         let mut bytes = 0;

@@ -6,32 +6,22 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use nix::{
+    time::{ClockId, clock_getcpuclockid},
+    unistd::Pid,
+};
 
 /// How long memory may take to come to rest.
 const REST_DEADLINE: Duration = Duration::from_secs(5);
 /// Between two looks at memory that is coming to rest.
 const REST_INTERVAL: Duration = Duration::from_millis(200);
 
-/// CPU time of all threads that live now, to the nanosecond.
+/// CPU time of a process in user and kernel space, to the nanosecond, with its threads that have ended.
 pub(crate) fn cpu_time(pid: u32) -> Result<Duration> {
-    let directory = format!("/proc/{pid}/task");
-    let threads = fs::read_dir(&directory)
-        .with_context(|| format!("cannot read {directory}: is process {pid} gone?"))?;
-    let mut sum = Duration::ZERO;
-    for thread in threads {
-        // A thread that has ended between the two reads is none of those that live now.
-        if let Ok(text) = fs::read_to_string(thread?.path().join("schedstat")) {
-            sum += parse_schedstat(&text)
-                .with_context(|| format!("{directory}: schedstat says {text:?}"))?;
-        }
-    }
-    Ok(sum)
-}
-
-/// The first of three numbers: nanoseconds on a CPU.
-fn parse_schedstat(text: &str) -> Option<Duration> {
-    let nanoseconds = text.split_ascii_whitespace().next()?;
-    nanoseconds.parse().ok().map(Duration::from_nanos)
+    let clock = clock_getcpuclockid(Pid::from_raw(pid.cast_signed()))
+        .and_then(ClockId::now)
+        .with_context(|| format!("no CPU time of process {pid}: is it gone?"))?;
+    Ok(clock.into())
 }
 
 /// Resident KiB.
@@ -65,16 +55,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schedstat_starts_with_nanoseconds() {
-        assert_eq!(
-            parse_schedstat("452544 4600 2\n"),
-            Some(Duration::from_nanos(452_544))
-        );
-        assert_eq!(parse_schedstat(""), None);
-        assert_eq!(parse_schedstat("none 1 2"), None);
-    }
-
-    #[test]
     fn rss_is_found_among_the_others() {
         let text = "55d0-7ffc ---p 00000000 00:00 0    [rollup]\nRss:                3412 kB\nPss:                 901 kB\n";
         assert_eq!(parse_rss(text), Some(3412));
@@ -82,10 +62,25 @@ mod tests {
     }
 
     #[test]
-    fn this_process_has_memory_and_cpu_time() {
+    fn this_process_has_memory() {
+        assert!(resident_kib(std::process::id()).unwrap() > 100);
+        assert!(resident_kib(u32::MAX).is_err());
+    }
+
+    #[test]
+    fn cpu_time_passes_and_outlives_threads() {
         let pid = std::process::id();
-        assert!(resident_kib(pid).unwrap() > 100);
-        assert!(cpu_time(pid).unwrap() > Duration::ZERO);
-        assert!(cpu_time(u32::MAX).is_err());
+        let before = cpu_time(pid).unwrap();
+        let spent = Duration::from_millis(5);
+        let work = move || while cpu_time(pid).unwrap() < before + spent {};
+        std::thread::spawn(work).join().unwrap();
+        assert!(cpu_time(pid).unwrap() >= before + spent);
+    }
+
+    #[test]
+    fn a_process_that_is_gone_has_no_cpu_time() {
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        child.wait().unwrap();
+        assert!(cpu_time(child.id()).is_err());
     }
 }
