@@ -14,7 +14,8 @@ thread_local! {
     static STOCK: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Bytes on their way. Goes back to the worker's stock when dropped.
+/// Bytes on their way. The default one holds no memory before it is read into. Goes back to the worker's stock when
+/// dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Buffer {
     bytes: Vec<u8>,
@@ -55,14 +56,24 @@ impl Buffer {
         }
     }
 
+    /// Gives the memory back while there is nothing in it.
+    pub(crate) fn release_if_empty(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         self.bytes.clear();
         self.start = 0;
     }
 
-    /// Room for the next read, behind the bytes not taken yet. There is always some: a full buffer is moved to the
-    /// front, or grows by a kind.
+    /// Room for the next read, behind the bytes not taken yet. There is always some: one without memory gets some, a
+    /// full buffer is moved to the front, or grows by a kind.
     pub(crate) fn room(&mut self) -> &mut Vec<u8> {
+        if self.bytes.capacity() == 0 {
+            *self = Self::take();
+        }
         if self.bytes.len() == self.bytes.capacity() {
             if self.start > 0 {
                 self.bytes.drain(..self.start);
@@ -76,7 +87,7 @@ impl Buffer {
 
     /// True when a read filled it: more is likely to come.
     pub(crate) fn is_full(&self) -> bool {
-        self.bytes.len() == self.bytes.capacity()
+        !self.bytes.is_empty() && self.bytes.len() == self.bytes.capacity()
     }
 
     /// The next larger kind; the largest stays as it is unless it is full.

@@ -108,3 +108,6 @@ fn log_end(id: u64, peer: Option<SocketAddr>, backend: Option<&str>, error: &Ses
         _ => warn!("session {id} (client {client}{with}): {error}; closing the client"),
     }
 }
+
+#[cfg(test)]
+mod tests;

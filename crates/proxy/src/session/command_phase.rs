@@ -9,7 +9,7 @@ use protocol::command::{Command, ResponseKind};
 use protocol::packet::{PacketHeader, PayloadScanner};
 
 use super::error::{Party, SessionError};
-use super::link::Link;
+use super::link::{Heard, Link};
 use super::{change_user, response, stream};
 use crate::buffer::Buffer;
 
@@ -38,34 +38,29 @@ pub(super) async fn run(link: &mut Link, rest: Vec<u8>) -> Result<(), SessionErr
                 return Ok(());
             }
         }
-        if input.is_empty() {
-            // Whoever may wait for long holds no buffer.
-            drop(input);
-            if wait(link).await? == Party::Backend {
-                return response::relay_last_words(link).await;
-            }
-            input = Buffer::take();
-        }
-        if link.read_client(&mut input).await? == 0 {
-            return match input.is_empty() {
-                true => Ok(()),
-                false => Err(SessionError::Closed(Party::Client)),
-            };
+        // Whoever may wait for long holds no memory.
+        input.release_if_empty();
+        match wait(link, &mut input).await? {
+            Heard::Backend => return response::relay_last_words(link).await,
+            Heard::Client(0) if input.is_empty() => return Ok(()),
+            Heard::Client(0) => return Err(SessionError::Closed(Party::Client)),
+            Heard::Client(_) => {}
         }
     }
 }
 
 /// Between two commands. An ERR of ours is read as the answer to the next one.
-async fn wait(link: &mut Link) -> Result<Party, SessionError> {
+async fn wait(link: &mut Link, input: &mut Buffer) -> Result<Heard, SessionError> {
     link.err_sequence_id = Some(1);
-    let party = link.idle().await?;
+    let heard = link.hear_idle(input).await?;
     link.err_sequence_id = None;
-    Ok(party)
+    Ok(heard)
 }
 
 /// One batch to the backend and its response to the client.
 async fn exchange(link: &mut Link, input: &mut Buffer, batch: Batch) -> Result<(), SessionError> {
-    let kind = batch.last.response_kind();
+    let last = batch.last;
+    let kind = last.response_kind();
     if kind == ResponseKind::Authentication {
         return change_user::relay(link, input).await;
     }
@@ -79,9 +74,10 @@ async fn exchange(link: &mut Link, input: &mut Buffer, batch: Batch) -> Result<(
         }
         ResponseKind::Stream => return stream::relay(link, input).await,
     }
-    if !is_sent {
+    link.err_sequence_id = None;
+    if !is_sent && last != Command::QUIT {
         // It answered what it had not heard to the end: its next answer would be to the wrong question.
-        return Err(SessionError::Closed(Party::Backend));
+        return response::relay_last_words(link).await;
     }
     Ok(())
 }

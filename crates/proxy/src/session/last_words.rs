@@ -35,8 +35,13 @@ pub(super) async fn tell(
 /// In the command phase: only where a packet of ours may stand. Both connections are closed.
 pub(super) async fn say(mut link: Link, error: &SessionError) {
     let backend = link.backend_name();
-    if let (Some(sequence_id), Some(refusal)) = (link.err_sequence_id, error.refusal(&backend)) {
-        send(&mut link.client, sequence_id, &refusal.payload()).await;
+    match (link.err_sequence_id, error.refusal(&backend)) {
+        (Some(sequence_id), Some(refusal)) => {
+            send(&mut link.client, sequence_id, &refusal.payload()).await;
+        }
+        _ if error.is_clients() => {}
+        // What the backend said last may still be on its way.
+        _ => linger(&mut link.client).await,
     }
 }
 

@@ -41,6 +41,15 @@ pub(super) struct Link {
     context: Arc<Context>,
 }
 
+/// Who spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Heard {
+    /// So many bytes were read; 0 for the client's end.
+    Client(usize),
+    /// There is something to read: bytes, the end, or an error.
+    Backend,
+}
+
 /// What a wait that took too long is called.
 type TimeoutError = fn(Party, Duration) -> SessionError;
 
@@ -67,40 +76,34 @@ impl Link {
         self.count.backend().address().to_string()
     }
 
-    /// Waits for either side to say something, holding no buffer. The backend comes first: what it says without being
-    /// asked is its last word.
-    pub(super) async fn idle(&mut self) -> Result<Party, SessionError> {
-        // An open transaction is finished before the session is.
+    /// Waits between two commands. An open transaction is finished before the session is.
+    pub(super) async fn hear_idle(&mut self, input: &mut Buffer) -> Result<Heard, SessionError> {
         let until = match self.status.contains(StatusFlags::IN_TRANS) {
             true => Phase::Expired,
             false => Phase::Draining,
         };
-        self.either(until).await
+        self.hear(input, until).await
     }
 
-    /// Waits for either side to say something, until the proxy is in phase `until`.
-    pub(super) async fn either(&mut self, until: Phase) -> Result<Party, SessionError> {
+    /// Waits for either side to say something, until the proxy is in phase `until`. The client's bytes are read into
+    /// `input`, which holds no memory before they come; the backend's are left to be read.
+    pub(super) async fn hear(
+        &mut self,
+        input: &mut Buffer,
+        until: Phase,
+    ) -> Result<Heard, SessionError> {
         self.arm_read();
         poll_fn(|task| {
-            if self.backend.poll_read_ready(task).is_ready() {
-                return Poll::Ready(Ok(Party::Backend));
+            if self.has_backend_spoken(task) {
+                return Poll::Ready(Ok(Heard::Backend));
             }
-            if self.client.poll_read_ready(task).is_ready() {
-                return Poll::Ready(Ok(Party::Client));
+            while self.client.poll_read_ready(task).is_ready() {
+                if let Poll::Ready(read) = self.poll_read(task, Party::Client, input) {
+                    return Poll::Ready(read.map(Heard::Client));
+                }
+                input.release_if_empty();
             }
             self.poll_silent(task, until, Party::Client).map(Err)
-        })
-        .await
-    }
-
-    /// Bytes of the client; 0 for its end.
-    pub(super) async fn read_client(&mut self, buffer: &mut Buffer) -> Result<usize, SessionError> {
-        self.arm_read();
-        poll_fn(|task| match self.poll_read(task, Party::Client, buffer) {
-            Poll::Ready(read) => Poll::Ready(read),
-            Poll::Pending => self
-                .poll_silent(task, Phase::Expired, Party::Client)
-                .map(Err),
         })
         .await
     }
@@ -147,7 +150,7 @@ impl Link {
         .await
     }
 
-    /// Bytes that the backend says on its way out; 0 for its end.
+    /// Bytes of a backend that has been heard; 0 for its end.
     pub(super) async fn read_backend(
         &mut self,
         buffer: &mut Buffer,

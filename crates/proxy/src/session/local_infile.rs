@@ -6,7 +6,7 @@ use protocol::packet::PayloadScanner;
 use protocol::response_tracker::Next;
 
 use super::error::{Party, SessionError};
-use super::link::Link;
+use super::link::{Heard, Link};
 use super::response;
 use crate::buffer::Buffer;
 use crate::shutdown::Phase;
@@ -28,16 +28,13 @@ pub(super) async fn relay(
         if is_sent {
             return Ok(next);
         }
-        match link.either(Phase::Expired).await? {
-            Party::Backend => next = hear(link, output, tracker, next).await?,
-            Party::Client => {
-                if input.is_full() {
-                    input.grow();
-                }
-                if link.read_client(input).await? == 0 {
-                    return Err(SessionError::Closed(Party::Client));
-                }
-            }
+        if input.is_full() {
+            input.grow();
+        }
+        match link.hear(input, Phase::Expired).await? {
+            Heard::Backend => next = hear(link, output, tracker, next).await?,
+            Heard::Client(0) => return Err(SessionError::Closed(Party::Client)),
+            Heard::Client(_) => {}
         }
     }
 }

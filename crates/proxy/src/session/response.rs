@@ -1,12 +1,18 @@
 //! A response from the backend to the client, as it was read: only its end is looked for.
 
+use std::time::Duration;
+
 use protocol::ResponseTracker;
 use protocol::response_tracker::Next;
+use tokio::time::timeout;
 
 use super::error::{Party, SessionError};
 use super::link::Link;
 use super::local_infile;
 use crate::buffer::Buffer;
+
+/// From a backend's unasked word to its close.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Relays up to the response's end. `input` holds what the client sent behind its command; when that is nothing, its
 /// memory is used.
@@ -70,12 +76,23 @@ pub(super) async fn pass_on(
     Ok(progress.next)
 }
 
-/// What a backend says without being asked, usually that it closes and why.
+/// What a backend says without being asked: usually why it closes, and then it does. One that only said something is
+/// not trusted any further.
 pub(super) async fn relay_last_words(link: &mut Link) -> Result<(), SessionError> {
     let mut output = Buffer::take();
-    while link.read_backend(&mut output).await? > 0 {
-        link.write_client(output.bytes()).await?;
-        output.clear();
+    let mut said = 0;
+    let relay = async {
+        loop {
+            match link.read_backend(&mut output).await? {
+                0 => return Err(SessionError::Closed(Party::Backend)),
+                bytes => said += bytes,
+            }
+            link.write_client(output.bytes()).await?;
+            output.clear();
+        }
+    };
+    match timeout(LAST_WORDS, relay).await {
+        Ok(ended) => ended,
+        Err(_) => Err(SessionError::Unsolicited(said)),
     }
-    Err(SessionError::Closed(Party::Backend))
 }
