@@ -84,10 +84,12 @@ impl Quantity {
         }
     }
 
-    /// The best of the values: what the machine can do when nothing disturbs it.
+    /// The best of the values: what the machine can do when nothing disturbs it. A difference has none, because its
+    /// smallest value is that of the round that disturbed the direct connection most.
     pub(crate) fn best(self, values: &[f64]) -> Option<f64> {
         let values = values.iter().copied();
         match self {
+            _ if self.is_difference() => None,
             Self::QueriesPerSecond
             | Self::GigabytesOfRowsPerSecond
             | Self::GigabytesOfBlobsPerSecond
@@ -157,6 +159,7 @@ mod tests {
         assert_eq!(Quantity::QueriesPerSecond.best(&[1.0, 3.0, 2.0]), Some(3.0));
         assert_eq!(Quantity::CpuPerQuery.best(&[3.0, 1.0, 2.0]), Some(1.0));
         assert_eq!(Quantity::CpuPerQuery.best(&[]), None);
+        assert_eq!(Quantity::AddedP50.best(&[1.0, -3.0]), None);
     }
 
     #[test]

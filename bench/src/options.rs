@@ -22,7 +22,7 @@ const MYSQL_PROXY: &str = "mysql-proxy";
 /// in several rounds. Prints a Markdown table: median of the rounds, in parentheses the best one. docs/benchmark.md
 /// says what the rows mean and how far to trust them.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench")]
+#[command(name = "bench", bin_name = "cargo xtask bench")]
 pub(crate) struct Options {
     /// One minute instead of three: fewer and shorter rounds, more noise
     #[arg(long)]
@@ -61,7 +61,7 @@ pub(crate) struct Options {
     event_threads: Option<usize>,
 
     /// The HAProxy to compare with; without one there are no ratios
-    #[arg(long, value_name = "PROGRAM")]
+    #[arg(long, value_name = "PROGRAM", overrides_with = "haproxy")]
     haproxy: Option<PathBuf>,
 
     /// The mysql-proxy to measure, several times for several builds [default: the one built beside this program]

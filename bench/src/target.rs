@@ -183,7 +183,7 @@ impl Proxy {
         let mut process = Process::spawn(command);
         let address = listener.local_addr()?;
         wait_for_login(&mut process, address)
-            .with_context(|| fs::read_to_string(&log).unwrap_or_default())?;
+            .with_context(|| format!("it said {:?}", fs::read_to_string(&log)))?;
         Ok(Instance {
             address,
             pid: Some(process.id()),
