@@ -3,7 +3,7 @@
 use std::{
     io::{self, Read, Write},
     mem::MaybeUninit,
-    net::{IpAddr, Shutdown, SocketAddr},
+    net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     path::Path,
     time::Duration,
 };
@@ -36,6 +36,17 @@ impl Connection {
     /// Connects to a Unix socket.
     pub fn unix(path: &Path) -> io::Result<Self> {
         Self::open(Domain::UNIX, None, &SockAddr::unix(path)?)
+    }
+
+    /// A connection that was accepted.
+    pub(crate) fn accepted(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        let connection = Self {
+            socket: stream.into(),
+            is_unix: false,
+        };
+        connection.set_timeout(TIMEOUT)?;
+        Ok(connection)
     }
 
     fn open(domain: Domain, source: Option<&SockAddr>, address: &SockAddr) -> io::Result<Self> {

@@ -2,7 +2,7 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    net::{IpAddr, Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use socket2::SockRef;
+use socket2::{Domain, SockRef, Socket, Type};
 
 /// How long a relay waits for the server's side of a new connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -54,6 +54,8 @@ pub struct FaultLink {
 
 #[derive(Debug)]
 struct Shared {
+    /// Where it connects from; `None` leaves that to the kernel.
+    source: Option<IpAddr>,
     target: SocketAddr,
     state: Mutex<State>,
     /// Wakes up stalled directions.
@@ -91,6 +93,18 @@ impl FaultLink {
     /// # Panics
     /// When no port can be bound.
     pub fn to(target: SocketAddr) -> Self {
+        Self::start(None, target)
+    }
+
+    /// Starts a faultless relay that connects to `target` from a source address of one's choice, such as 127.0.0.2.
+    ///
+    /// # Panics
+    /// When no port can be bound.
+    pub fn between(source: IpAddr, target: SocketAddr) -> Self {
+        Self::start(Some(source), target)
+    }
+
+    fn start(source: Option<IpAddr>, target: SocketAddr) -> Self {
         let listener = bind((Ipv4Addr::LOCALHOST, 0).into()).expect("there are free ports");
         let address = listener
             .local_addr()
@@ -100,6 +114,7 @@ impl FaultLink {
             ..State::default()
         });
         let shared = Arc::new(Shared {
+            source,
             target,
             state,
             changed: Condvar::new(),
@@ -172,6 +187,15 @@ impl Drop for FaultLink {
 }
 
 impl Shared {
+    fn connect(&self) -> io::Result<TcpStream> {
+        let socket = Socket::new(Domain::for_address(self.target), Type::STREAM, None)?;
+        if let Some(source) = self.source {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        socket.connect_timeout(&self.target.into(), CONNECT_TIMEOUT)?;
+        Ok(socket.into())
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -265,7 +289,7 @@ fn accept_until_dropped(shared: &Arc<Shared>) {
 
 /// Connects to the target and relays until both directions have ended. An unreachable target closes the client.
 fn relay(shared: &Arc<Shared>, client: TcpStream) {
-    let Ok(server) = TcpStream::connect_timeout(&shared.target, CONNECT_TIMEOUT) else {
+    let Ok(server) = shared.connect() else {
         return;
     };
     for stream in [&client, &server] {

@@ -9,12 +9,14 @@
 //! * [`ProxyProcess`]: the proxy, with its log
 //! * [`Client`], [`Login`], [`Connection`]: a client with control over every flag and byte
 //! * [`FaultLink`]: a TCP relay that misbehaves when told to
+//! * [`FakeServer`]: a TCP server that does what a test says
 //! * [`command`]: sysbench and the servers' own clients, ready to run
 //! * [`process`], [`ScratchDirectory`], [`wait`]: what these are made of
 
 mod client;
 pub mod command;
 mod connection;
+mod fake_server;
 mod fault_link;
 mod mariadb;
 mod mysql97;
@@ -27,6 +29,7 @@ pub mod wait;
 
 pub use client::{AuthPath, Client, ClientError, Login, QueryResult};
 pub use connection::Connection;
+pub use fake_server::FakeServer;
 pub use fault_link::{Direction, FaultLink, Faults};
 pub use mariadb::MariaDb;
 pub use mysql97::Mysql97;

@@ -1,8 +1,14 @@
 //! Each fault befalls what it should, and nothing else.
 
-use std::{io::ErrorKind, time::Duration};
+use std::{
+    io::ErrorKind,
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
-use testkit::{Client, ClientError, Connection, Direction, FaultLink, Faults, MariaDb, wait};
+use testkit::{
+    Client, ClientError, Connection, Direction, FakeServer, FaultLink, Faults, MariaDb, wait,
+};
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -121,4 +127,31 @@ fn it_cuts_resets_and_refuses() {
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     link.accept();
     Client::connect(link.address(), "app", "app").unwrap();
+}
+
+#[test]
+fn it_connects_from_the_address_that_it_is_told() {
+    let server = MariaDb::start(&["--skip-name-resolve"]);
+    let source = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+    let link = FaultLink::between(source, server.address());
+    let mut client = Client::connect(link.address(), "app", "app").unwrap();
+    assert_eq!(client.value("SELECT USER()").unwrap(), "app@127.0.0.2");
+}
+
+#[test]
+fn a_fake_server_says_what_the_test_says_until_it_is_dropped() {
+    let server = FakeServer::start(|mut connection| {
+        let (_, payload) = connection.read_packet().unwrap();
+        connection.send_payload(1, &payload).unwrap();
+    });
+    let mut connection = Connection::tcp(server.address()).unwrap();
+    connection.send_payload(0, b"echo").unwrap();
+    assert_eq!(connection.read_payload(1).unwrap(), (2, b"echo".to_vec()));
+    assert_eq!(connection.read_to_end(1).unwrap(), []);
+    assert_eq!(server.accepted(), 1);
+    let address = server.address();
+    drop(server);
+    wait::until("the port is closed", SOON, || {
+        Connection::tcp(address).is_err()
+    });
 }
