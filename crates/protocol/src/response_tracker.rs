@@ -70,12 +70,23 @@ enum State {
     Generic,
     Text,
     ResultsetStart,
-    ColumnDefinitions { left: u64 },
+    ColumnDefinitions {
+        left: u64,
+    },
     ColumnDefinitionsEof,
     Rows,
     PrepareStart,
-    PrepareDefinitions { left: u16, then: u16 },
-    PrepareDefinitionsEof { then: u16 },
+    PrepareDefinitions {
+        left: u16,
+        then: u16,
+    },
+    PrepareDefinitionsEof {
+        then: u16,
+    },
+    /// The EOFs of groups whose definitions are left out.
+    PrepareEofs {
+        left: u8,
+    },
     FieldList,
     LocalInfile,
     Ended,
@@ -247,6 +258,10 @@ impl ResponseTracker {
                 self.eof_status(first, prefix)?;
                 Ok(Self::start_of_definitions(then, 0))
             }
+            State::PrepareEofs { left } => {
+                self.eof_status(first, prefix)?;
+                Ok(self.prepare_eofs(left - 1))
+            }
         }
     }
 
@@ -343,7 +358,7 @@ impl ResponseTracker {
             || reader.is_empty()
             || reader.u8("metadata follows")? != METADATA_NONE;
         if !has_definitions {
-            return Ok(State::Ended);
+            return Ok(self.prepare_eofs(u8::from(params > 0) + u8::from(columns > 0)));
         }
         Ok(match params {
             0 => Self::start_of_definitions(columns, 0),
@@ -366,6 +381,15 @@ impl ResponseTracker {
             Self::start_of_definitions(then, 0)
         } else {
             State::PrepareDefinitionsEof { then }
+        }
+    }
+
+    /// A group of left-out definitions keeps its EOF.
+    fn prepare_eofs(&self, left: u8) -> State {
+        match left {
+            0 => State::Ended,
+            _ if self.deprecates_eof() => State::Ended,
+            _ => State::PrepareEofs { left },
         }
     }
 
@@ -409,9 +433,9 @@ fn unexpected(state: State, first: u8) -> DecodeError {
     DecodeError::Invalid {
         packet: "response",
         field: match state {
-            State::ColumnDefinitionsEof | State::PrepareDefinitionsEof { .. } => {
-                "first byte of the EOF after definitions"
-            }
+            State::ColumnDefinitionsEof
+            | State::PrepareDefinitionsEof { .. }
+            | State::PrepareEofs { .. } => "first byte of the EOF after definitions",
             State::PrepareStart => "first byte of COM_STMT_PREPARE_OK",
             _ => "first byte",
         },

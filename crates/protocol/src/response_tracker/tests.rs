@@ -308,6 +308,46 @@ fn definitions_may_be_left_out() {
     }
 }
 
+/// What MySQL 9.7 says after `SET resultset_metadata = NONE`.
+#[test]
+fn mysql_keeps_the_eofs_of_left_out_definitions() {
+    let plain = PLAIN | Capabilities::OPTIONAL_RESULTSET_METADATA;
+    let deprecate_eof = DEPRECATE_EOF | Capabilities::OPTIONAL_RESULTSET_METADATA;
+    const EOF: &[u8] = b"\xfe\0\0\x02\0";
+    const SELECT_1_2_3: &[u8] = b"\x03\0";
+    const ROW: &[u8] = b"\x011\x012\x013";
+    const PREPARE_3_COLUMNS_2_PARAMS: &[u8] = b"\0\x03\0\0\0\x03\0\x02\0\0\0\0\0";
+    const PREPARE_1_PARAM: &[u8] = b"\0\x04\0\0\0\0\0\x01\0\0\0\0\0";
+    let cases: [(Layout, Capabilities, &[&[u8]]); 7] = [
+        (Layout::Resultsets, plain, &[SELECT_1_2_3, EOF, ROW, EOF]),
+        (Layout::Resultsets, plain, &[SELECT_1_2_3, EOF, EOF]),
+        (
+            Layout::Resultsets,
+            deprecate_eof,
+            &[SELECT_1_2_3, ROW, b"\xfe\0\0\x02\0\0\0"],
+        ),
+        (
+            Layout::Prepare,
+            plain,
+            &[PREPARE_3_COLUMNS_2_PARAMS, EOF, EOF],
+        ),
+        (Layout::Prepare, plain, &[PREPARE_1_PARAM, EOF]),
+        (
+            Layout::Prepare,
+            deprecate_eof,
+            &[PREPARE_3_COLUMNS_2_PARAMS],
+        ),
+        (Layout::Prepare, deprecate_eof, &[PREPARE_1_PARAM]),
+    ];
+    for (layout, capabilities, packets) in cases {
+        let response = packets
+            .iter()
+            .fold(Response::new(), |response, packet| response.packet(packet));
+        let status = (packets.len() > 1).then_some(StatusFlags::AUTOCOMMIT);
+        check(layout, capabilities, &response, status);
+    }
+}
+
 #[test]
 fn field_list_ends_with_eof_or_ok() {
     for capabilities in [PLAIN, DEPRECATE_EOF] {
