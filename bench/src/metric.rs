@@ -84,11 +84,12 @@ impl Quantity {
         }
     }
 
-    /// The best of the values: what the machine can do when nothing disturbs it. A difference has none, because its
-    /// smallest value is that of the round that disturbed the direct connection most.
+    /// The best of the values: what the machine can do when nothing disturbs it. Differences and quotients have none:
+    /// their smallest value is that of the round that disturbed the other part most.
     pub(crate) fn best(self, values: &[f64]) -> Option<f64> {
         let values = values.iter().copied();
         match self {
+            Self::CpuPerGeneratorCpu => None,
             _ if self.is_difference() => None,
             Self::QueriesPerSecond
             | Self::GigabytesOfRowsPerSecond

@@ -182,8 +182,9 @@ impl Proxy {
             .stderr(File::create(&log)?);
         let mut process = Process::spawn(command);
         let address = listener.local_addr()?;
-        wait_for_login(&mut process, address)
-            .with_context(|| format!("it said {:?}", fs::read_to_string(&log)))?;
+        wait_for_login(&mut process, address).with_context(|| {
+            format!("it said {:?}", fs::read_to_string(&log).unwrap_or_default())
+        })?;
         Ok(Instance {
             address,
             pid: Some(process.id()),
