@@ -6,4 +6,4 @@ mod ok_packet;
 
 pub use eof_packet::EofPacket;
 pub use err_packet::{ErrPacket, error_code};
-pub use ok_packet::{OkPacket, SessionStateChange};
+pub use ok_packet::{OkHead, OkPacket, SessionStateChange};

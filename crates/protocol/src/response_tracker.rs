@@ -10,12 +10,10 @@
 use crate::command::Layout;
 use crate::limits::PACKET_PAYLOAD_BYTES_MAX;
 use crate::packet::PacketHeader;
-use crate::response::{EofPacket, ErrPacket, OkPacket};
+use crate::response::{EofPacket, ErrPacket, OkHead, OkPacket};
 use crate::wire::Reader;
 use crate::{Capabilities, DecodeError, StatusFlags};
 
-/// What an OK needs up to its status flags: header, two lenenc integers, `int<2>`.
-const OK_PREFIX_BYTES: usize = 1 + 9 + 9 + 2;
 /// A column count and the byte that says whether definitions follow.
 const COUNT_PREFIX_BYTES: usize = 9 + 1;
 /// COM_STMT_PREPARE_OK, with the byte that says whether definitions follow.
@@ -23,7 +21,7 @@ const PREPARE_OK_BYTES: usize = 13;
 /// A header and an error code.
 const ERR_PREFIX_BYTES: usize = 3;
 /// The most that is kept of a packet that comes in pieces.
-pub const PREFIX_BYTES_MAX: usize = PacketHeader::BYTES + OK_PREFIX_BYTES;
+pub const PREFIX_BYTES_MAX: usize = PacketHeader::BYTES + OkHead::BYTES_MAX;
 
 const LOCAL_INFILE_HEADER: u8 = 0xfb;
 /// The value of the byte that says that no definitions follow.
@@ -43,6 +41,24 @@ pub struct ResponseTracker {
     continued: bool,
     sequence_id: u8,
     status: Option<StatusFlags>,
+    summary: Summary,
+}
+
+/// What was seen of a response in passing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Summary {
+    /// The first byte of the first packet; `None` before it, and for one of no bytes.
+    pub first: Option<u8>,
+    /// Rows of all resultsets.
+    pub rows: u64,
+    /// Bytes of their packets, headers included.
+    pub row_bytes: u64,
+    /// Of the last result, unless it was a resultset: then `None`. 0 for an ERR.
+    pub affected_rows: Option<u64>,
+    /// As `affected_rows`.
+    pub last_insert_id: Option<u64>,
+    /// Of the last OK or EOF.
+    pub warnings: u16,
 }
 
 /// How far the bytes of one [`ResponseTracker::feed`] went.
@@ -111,6 +127,7 @@ impl ResponseTracker {
             continued: false,
             sequence_id: 0,
             status: None,
+            summary: Summary::default(),
         }
     }
 
@@ -152,6 +169,11 @@ impl ResponseTracker {
     /// The latest status flags; `None` while the response carried none.
     pub fn status(&self) -> Option<StatusFlags> {
         self.status
+    }
+
+    /// What was seen so far.
+    pub fn summary(&self) -> &Summary {
+        &self.summary
     }
 
     /// The client's file is on its way: from now on the server may answer, with progress reports or an early ERR before
@@ -215,7 +237,7 @@ impl ResponseTracker {
             ) => 1,
             (OkPacket::HEADER, State::PrepareStart) => PREPARE_OK_BYTES,
             (OkPacket::HEADER, State::Rows | State::FieldList) => 1,
-            (OkPacket::HEADER | OkPacket::HEADER_AFTER_ROWS, _) => OK_PREFIX_BYTES,
+            (OkPacket::HEADER | OkPacket::HEADER_AFTER_ROWS, _) => OkHead::BYTES_MAX,
             (_, State::ResultsetStart) => COUNT_PREFIX_BYTES,
             _ => 1,
         };
@@ -232,6 +254,9 @@ impl ResponseTracker {
         self.skip = (header.length - prefix.len()) as u32;
         let continues = std::mem::replace(&mut self.continued, header.is_continued());
         if continues {
+            if self.state == State::Rows {
+                self.summary.row_bytes += (PacketHeader::BYTES + header.length) as u64;
+            }
             return Ok(());
         }
         self.state = match prefix.first() {
@@ -243,6 +268,7 @@ impl ResponseTracker {
     }
 
     fn step(&mut self, first: u8, prefix: &[u8], length: usize) -> Result<State, DecodeError> {
+        self.see_first(first);
         match self.state {
             State::Generic => self.generic(first, prefix, length),
             State::Text | State::Ended | State::LocalInfile => Ok(State::Ended),
@@ -274,17 +300,33 @@ impl ResponseTracker {
         }
     }
 
-    fn err(&self, prefix: &[u8]) -> Result<State, DecodeError> {
-        let code = ErrPacket::decode(prefix)?.code;
-        Ok(match code {
-            ErrPacket::PROGRESS_REPORT => self.state,
-            _ => State::Ended,
-        })
+    fn err(&mut self, prefix: &[u8]) -> Result<State, DecodeError> {
+        if ErrPacket::decode(prefix)?.code == ErrPacket::PROGRESS_REPORT {
+            return Ok(self.state);
+        }
+        self.see_first(ErrPacket::HEADER);
+        self.summary.affected_rows = Some(0);
+        self.summary.last_insert_id = Some(0);
+        Ok(State::Ended)
+    }
+
+    /// The first packet that is no progress report.
+    fn see_first(&mut self, first: u8) {
+        self.summary.first.get_or_insert(first);
+    }
+
+    fn ok(&mut self, prefix: &[u8]) -> Result<(), DecodeError> {
+        let head = OkPacket::decode_head(prefix)?;
+        self.status = Some(head.status);
+        self.summary.warnings = head.warnings;
+        self.summary.affected_rows = Some(head.affected_rows);
+        self.summary.last_insert_id = Some(head.last_insert_id);
+        Ok(())
     }
 
     fn generic(&mut self, first: u8, prefix: &[u8], length: usize) -> Result<State, DecodeError> {
         if first == OkPacket::HEADER {
-            self.status = Some(OkPacket::decode_status(prefix)?);
+            self.ok(prefix)?;
         } else if first == EofPacket::HEADER {
             self.end_status(prefix, length)?;
         }
@@ -293,12 +335,14 @@ impl ResponseTracker {
 
     fn resultset_start(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
         if first == OkPacket::HEADER {
-            self.status = Some(OkPacket::decode_status(prefix)?);
+            self.ok(prefix)?;
             return Ok(self.after_result());
         }
         if first == LOCAL_INFILE_HEADER {
             return Ok(State::LocalInfile);
         }
+        self.summary.affected_rows = None;
+        self.summary.last_insert_id = None;
         let mut reader = Reader::new("column count", prefix);
         let columns = reader.lenenc_int("column count")?;
         let has_definitions = !self.capabilities.has_metadata_flag()
@@ -334,6 +378,8 @@ impl ResponseTracker {
                 length < 9
             };
         if !is_end {
+            self.summary.rows += 1;
+            self.summary.row_bytes += (PacketHeader::BYTES + length) as u64;
             return Ok(self.state);
         }
         self.end_status(prefix, length)?;
@@ -406,17 +452,24 @@ impl ResponseTracker {
         if first != EofPacket::HEADER {
             return Err(unexpected(self.state, first));
         }
-        self.status = Some(EofPacket::decode(prefix)?.status);
-        Ok(())
+        self.eof(prefix)
     }
 
     /// The packet that ends rows: an OK under DEPRECATE_EOF, else an EOF.
     fn end_status(&mut self, prefix: &[u8], length: usize) -> Result<(), DecodeError> {
-        self.status = Some(if self.deprecates_eof() && length > EofPacket::BYTES {
-            OkPacket::decode_status(prefix)?
-        } else {
-            EofPacket::decode(prefix)?.status
-        });
+        if self.deprecates_eof() && length > EofPacket::BYTES {
+            let head = OkPacket::decode_head(prefix)?;
+            self.status = Some(head.status);
+            self.summary.warnings = head.warnings;
+            return Ok(());
+        }
+        self.eof(prefix)
+    }
+
+    fn eof(&mut self, prefix: &[u8]) -> Result<(), DecodeError> {
+        let eof = EofPacket::decode(prefix)?;
+        self.status = Some(eof.status);
+        self.summary.warnings = eof.warnings;
         Ok(())
     }
 

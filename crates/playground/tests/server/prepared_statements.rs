@@ -94,8 +94,11 @@ fn read_rows(client: &mut Client, columns: &[(ColumnType, bool)]) -> (Vec<String
 
 fn end_status(client: &Client, payload: &[u8]) -> StatusFlags {
     match client.capabilities().contains(Capabilities::DEPRECATE_EOF) {
-        true => protocol::response::OkPacket::decode_status(payload)
-            .expect("the server goes on as agreed"),
+        true => {
+            protocol::response::OkPacket::decode_head(payload)
+                .expect("the server goes on as agreed")
+                .status
+        }
         false => {
             EofPacket::decode(payload)
                 .expect("the server goes on as agreed")

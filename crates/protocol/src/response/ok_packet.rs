@@ -102,19 +102,38 @@ impl OkPacket {
         }
     }
 
-    /// The status flags alone, from a packet that may be cut behind them: what a relay looks at.
+    /// The numbers alone, from a packet that may be cut behind them: what a relay looks at.
     ///
     /// # Errors
     /// As [`Self::decode`].
-    pub fn decode_status(payload: &[u8]) -> Result<StatusFlags, DecodeError> {
+    pub fn decode_head(payload: &[u8]) -> Result<OkHead, DecodeError> {
         let mut reader = Reader::new(NAME, payload);
         reader.u8("header")?;
-        reader.lenenc_int("affected rows")?;
-        reader.lenenc_int("last insert id")?;
-        reader
-            .u16("status flags")
-            .map(StatusFlags::from_bits_retain)
+        Ok(OkHead {
+            affected_rows: reader.lenenc_int("affected rows")?,
+            last_insert_id: reader.lenenc_int("last insert id")?,
+            status: StatusFlags::from_bits_retain(reader.u16("status flags")?),
+            warnings: reader.u16("warnings")?,
+        })
     }
+}
+
+/// The fixed part of an OK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OkHead {
+    /// See [`OkPacket::affected_rows`].
+    pub affected_rows: u64,
+    /// See [`OkPacket::last_insert_id`].
+    pub last_insert_id: u64,
+    /// See [`OkPacket::status`].
+    pub status: StatusFlags,
+    /// See [`OkPacket::warnings`].
+    pub warnings: u16,
+}
+
+impl OkHead {
+    /// The most bytes that it takes: header, two lenenc integers, two `int<2>`.
+    pub const BYTES_MAX: usize = 1 + 9 + 9 + 2 + 2;
 }
 
 #[cfg(test)]
@@ -133,11 +152,12 @@ mod tests {
         let mut payload = Vec::new();
         ok.encode(OkPacket::HEADER, Capabilities::PROTOCOL_41, &mut payload);
         assert_eq!(OkPacket::decode(&payload), Ok(ok.clone()));
-        assert_eq!(OkPacket::decode_status(&payload), Ok(ok.status));
+        assert_eq!(OkPacket::decode_head(&payload).unwrap().status, ok.status);
         for cut in 0..payload.len() {
             assert!(OkPacket::decode(&payload[..cut]).is_err());
         }
     }
+
     #[test]
     fn session_state_is_written_where_it_is_tracked() {
         let mut session_state = Vec::new();

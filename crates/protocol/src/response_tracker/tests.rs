@@ -410,6 +410,43 @@ fn what_cannot_be_a_response_is_an_error() {
     assert!(tracker.feed(&no_eof.bytes).is_err());
 }
 
+#[test]
+fn a_summary_is_kept_in_passing() {
+    let more = StatusFlags::MORE_RESULTS_EXISTS;
+    let run = |response: &Response| {
+        let pieces = response.bytes.chunks(3);
+        let (_, _, tracker) = feed_in_pieces(Layout::Resultsets, DEPRECATE_EOF, pieces);
+        *tracker.summary()
+    };
+    let rows = Response::new().resultset(DEPRECATE_EOF, &[b"\x011\x012", b"\xfb\xfb"], more);
+    let resultset = Summary {
+        first: Some(2),
+        rows: 2,
+        row_bytes: 4 + 4 + 4 + 2,
+        ..Summary::default()
+    };
+    let then_err = Summary {
+        affected_rows: Some(0),
+        last_insert_id: Some(0),
+        ..resultset
+    };
+    let then_ok = Summary {
+        affected_rows: Some(7),
+        ..then_err
+    };
+    let nothing = StatusFlags::empty();
+    assert_eq!(run(&rows.clone().ok(nothing)), then_ok);
+    assert_eq!(run(&rows.clone().err()), then_err);
+    assert_eq!(run(&rows.resultset(DEPRECATE_EOF, &[], nothing)), resultset);
+    let ok = Summary {
+        first: Some(0),
+        rows: 0,
+        row_bytes: 0,
+        ..then_ok
+    };
+    assert_eq!(run(&Response::new().ok(nothing)), ok);
+}
+
 fn layouts() -> impl Strategy<Value = Layout> {
     prop::sample::select(vec![
         Layout::Generic,

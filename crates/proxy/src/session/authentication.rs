@@ -228,8 +228,8 @@ impl<'a> Authentication<'a> {
         let mut decision = None;
         match AuthPacket::decode(&payload).map_err(malformed)? {
             AuthPacket::Ok => {
-                let status = OkPacket::decode_status(&payload).map_err(malformed)?;
-                decision = Some(Decision::Accepted(status));
+                let head = OkPacket::decode_head(&payload).map_err(malformed)?;
+                decision = Some(Decision::Accepted(head.status));
             }
             AuthPacket::Err => decision = Some(Decision::Denied),
             AuthPacket::SwitchRequest(request) | AuthPacket::NextFactor(request) => {
