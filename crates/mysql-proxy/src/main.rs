@@ -10,12 +10,14 @@ mod limits;
 mod log;
 mod options;
 mod pid_file;
+mod playground;
 mod privileges;
 mod service;
 mod settings;
 mod signals;
 
 use std::env;
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
@@ -25,15 +27,21 @@ use crate::options::Request;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
-    let result = match options::read(&arguments) {
-        Ok(Request::Print(text)) => print(&text),
-        Ok(Request::Run { options, warnings }) => service::start(&options, &warnings),
-        Err(error) => Err(error),
+    let result = match arguments.get(1) {
+        Some(command) if command == "playground" => playground::run(&arguments[1..]),
+        _ => run(&arguments),
     };
     result.unwrap_or_else(|error| {
         complain(&format!("{error:#}"));
         ExitCode::FAILURE
     })
+}
+
+fn run(arguments: &[OsString]) -> Result<ExitCode> {
+    match options::read(arguments)? {
+        Request::Print(text) => print(&text),
+        Request::Run { options, warnings } => service::start(&options, &warnings),
+    }
 }
 
 fn print(text: &str) -> Result<ExitCode> {

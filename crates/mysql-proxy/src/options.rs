@@ -19,7 +19,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMat
 
 use crate::defaults_file::{DefaultsFile, Entry};
 use crate::log::{Format, Level};
-use crate::options::usage_error::one_line;
+pub(crate) use crate::options::usage_error::one_line;
 pub(crate) use crate::options::value::{AddressList, Seconds, Timeout};
 use crate::options::value::{Refused, plugins};
 
@@ -39,6 +39,8 @@ Examples:
       Clients of this host alone, in turn to db1 and db2; one that is down is left out.
   mysql-proxy --defaults-file=/etc/mysql-proxy.cnf --daemon
       The options stand in the file, under [mysql-proxy], without the dashes: log-file=/var/log/mysql-proxy.log
+  mysql-proxy playground
+      Two small servers and the proxy in front of them, to try it without any MySQL.
 
 An address is HOST:PORT, :PORT, [IPV6]:PORT or /path/to/socket; without a port it means port 3306.
 A list is separated by commas, or the option is given again. --FLAG=false switches a flag off.";

@@ -4,10 +4,13 @@
 //! and prepared statements on a small sample database ([`DATABASE`]) and answers with MySQL's error codes.
 //! `SELECT @@hostname` says which server answered.
 //!
+//! [`Client`] is as much of a client as shows it.
+//!
 //! It is no MySQL: SQLite decides what a statement means, all text is UTF-8, affected rows are matched rows, nothing
 //! outlives the [`Server`] value, and an open transaction that wrote keeps the other sessions out. There is no TLS and no compression, and there are no query attributes, accounts,
 //! procedures or replication. What clients send is not trusted: every buffer, result and wait is bounded in [`limits`].
 
+mod client;
 mod failure;
 pub mod limits;
 mod login;
@@ -17,6 +20,7 @@ mod session;
 mod session_handle;
 mod sql;
 
+pub use client::{Client, ClientError};
 pub use server::Server;
 
 /// The one account.

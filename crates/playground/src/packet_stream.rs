@@ -18,9 +18,9 @@ const READ_BYTES: usize = 16 << 10;
 /// Why no payload came or went.
 #[derive(Debug, Error)]
 pub(crate) enum StreamError {
-    #[error("the client closed the connection")]
+    #[error("the connection was closed")]
     Closed,
-    #[error("the client sent nothing in time")]
+    #[error("nothing came in time")]
     TimedOut,
     #[error(transparent)]
     Malformed(#[from] DecodeError),
@@ -28,7 +28,7 @@ pub(crate) enum StreamError {
     Io(#[from] io::Error),
 }
 
-/// A client's connection.
+/// A connection, of either side.
 #[derive(Debug)]
 pub(crate) struct PacketStream {
     stream: TcpStream,
@@ -39,18 +39,28 @@ pub(crate) struct PacketStream {
 }
 
 impl PacketStream {
-    pub(crate) fn new(stream: TcpStream) -> io::Result<Self> {
+    /// The server's side, which writes first.
+    pub(crate) fn of_server(stream: TcpStream) -> io::Result<Self> {
+        Self::new(stream, 1)
+    }
+
+    /// The client's side.
+    pub(crate) fn of_client(stream: TcpStream) -> io::Result<Self> {
+        Self::new(stream, 0)
+    }
+
+    fn new(stream: TcpStream, first_read: u8) -> io::Result<Self> {
         stream.set_nodelay(true)?;
         stream.set_write_timeout(Some(WRITE_TIMEOUT))?;
         Ok(Self {
             stream,
-            decoder: PayloadDecoder::new("packet", 1, LOGIN_PACKET_BYTES_MAX),
+            decoder: PayloadDecoder::new("packet", first_read, LOGIN_PACKET_BYTES_MAX),
             written: Vec::new(),
             sequence_id: 0,
         })
     }
 
-    /// The client is known: it may send larger packets.
+    /// Both sides know each other: packets may be larger.
     pub(crate) fn logged_in(&mut self) {
         self.decoder.set_payload_bytes_max(PACKET_BYTES_MAX);
     }
@@ -73,6 +83,11 @@ impl PacketStream {
             self.read(deadline)?;
         }
         self.read_payload(Instant::now() + READ_TIMEOUT)
+    }
+
+    /// What is written next is a command.
+    pub(crate) fn start_command(&mut self) {
+        self.sequence_id = 0;
     }
 
     /// What is written next answers a packet that could not be read.

@@ -59,7 +59,7 @@ impl<'a> Session<'a> {
     ) -> Result<(), Failure> {
         let host = stream.peer_addr().map(|peer| peer.ip().to_string());
         let host = host.map_err(StreamError::Io)?;
-        let mut stream = PacketStream::new(stream).map_err(StreamError::Io)?;
+        let mut stream = PacketStream::of_server(stream).map_err(StreamError::Io)?;
         let deadline = Instant::now() + LOGIN_TIMEOUT;
         let login = login::login(&mut stream, handle.id(), &host, deadline);
         let logged_in = login.and_then(|login| {

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 /// `--log-level: `loud` is not one of error, critical, ...`
-pub(super) fn one_line(error: &clap::Error) -> String {
+pub(crate) fn one_line(error: &clap::Error) -> String {
     let option = text(error, ContextKind::InvalidArg).unwrap_or_default();
     let name = option.split([' ', '[', '=']).next().unwrap_or_default();
     let value = text(error, ContextKind::InvalidValue).unwrap_or_default();

@@ -64,3 +64,18 @@ fn the_database_is_the_login_s() {
         format!("{USER}@127.0.0.1")
     );
 }
+
+#[test]
+fn the_playground_s_own_client() {
+    let server = server();
+    let mut client = playground::Client::connect(server.address()).unwrap();
+    assert_eq!(client.value("SELECT @@hostname").unwrap(), "a");
+    let titles = client
+        .value("SELECT title, id FROM films ORDER BY id")
+        .unwrap();
+    assert_eq!(titles, "Metropolis");
+    assert_eq!(client.value("SELECT NULL").unwrap(), "");
+    let error = client.value("SELECT * FROM missing").unwrap_err();
+    assert!(error.to_string().starts_with("ERROR 1146: "), "{error}");
+    assert_eq!(client.value("SELECT DATABASE()").unwrap(), DATABASE);
+}

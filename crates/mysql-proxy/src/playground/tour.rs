@@ -1,0 +1,103 @@
+//! The guided tour: turns, a death, a return. Every step checks what it says.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use playground::{Client, Server};
+
+use super::say;
+use super::shown_log::ShownLog;
+
+/// For a line of the log. A server that is back is noticed within a second, a busy machine allowing.
+const LOG_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The clients of the tour, numbered from 1.
+struct Clients {
+    proxy: SocketAddr,
+    connected: usize,
+}
+
+pub(super) fn run(servers: &mut [Server; 2], proxy: SocketAddr, log: &ShownLog) -> Result<()> {
+    let mut clients = Clients {
+        proxy,
+        connected: 0,
+    };
+    let [a, _] = servers;
+    let address = a.address();
+
+    say("\n1. Clients get the servers in turn. Three connect and ask SELECT @@hostname:")?;
+    clients.connect("a")?;
+    let mut on_b = clients.connect("b")?;
+    let mut on_a = clients.connect("a")?;
+
+    say("\n2. Server a dies. Its sessions die with it, those of b go on:")?;
+    a.kill().context("server a does not die")?;
+    let cut = on_a.value("SELECT 1").err();
+    let cut = cut.context("client 3 still gets answers, but its server is dead")?;
+    say(&format!("   client 3   was on a: {cut}"))?;
+    let answer = on_b.value("SELECT @@hostname").context("client 2")?;
+    ensure!(answer == "b", "client 2 was on b and is now on {answer}");
+    say("   client 2   is still on b")?;
+    say("   Whoever comes now gets b, and the log warns once:")?;
+    clients.connect("b")?;
+    clients.connect("b")?;
+    expect_line(
+        log,
+        &format!("connect({address}) failed: Connection refused"),
+    )?;
+    expect_line(
+        log,
+        &format!("connecting to backend ({address}) failed, marking it as down"),
+    )?;
+
+    say("\n3. Server a comes back. The proxy notices by itself, and a gets clients again:")?;
+    a.restart().context("server a does not come back")?;
+    expect_line(log, &format!("backend ({address}) is up again"))?;
+    clients.connect_to_both()
+}
+
+impl Clients {
+    /// The next client, who is to get the server of this name.
+    fn connect(&mut self, expected: &str) -> Result<Client> {
+        let (client, server) = self.next()?;
+        let number = self.connected;
+        ensure!(
+            server == expected,
+            "client {number} got server {server}, but it was {expected}'s turn"
+        );
+        Ok(client)
+    }
+
+    /// Two more clients, in whichever turn.
+    fn connect_to_both(&mut self) -> Result<()> {
+        let mut servers = [self.next()?.1, self.next()?.1];
+        servers.sort();
+        ensure!(
+            servers == ["a", "b"],
+            "server a is up again, but two clients got {servers:?}"
+        );
+        Ok(())
+    }
+
+    fn next(&mut self) -> Result<(Client, String)> {
+        self.connected += 1;
+        let number = self.connected;
+        let mut client = Client::connect(self.proxy)
+            .with_context(|| format!("client {number} cannot connect"))?;
+        let server = client
+            .value("SELECT @@hostname")
+            .with_context(|| format!("client {number} gets no answer"))?;
+        say(&format!("   client {number}   got {server}"))?;
+        Ok((client, server))
+    }
+}
+
+fn expect_line(log: &ShownLog, text: &str) -> Result<()> {
+    ensure!(
+        log.has(text, LOG_TIMEOUT),
+        "the log does not say within {} s: {text}",
+        LOG_TIMEOUT.as_secs()
+    );
+    Ok(())
+}
