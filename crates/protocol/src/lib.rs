@@ -12,7 +12,7 @@
 //! * [`connection_phase`]: from the server's greeting to the end of the login
 //! * [`auth`]: the authentication methods, both sides
 //! * [`command`]: the commands and which kind of response each one gets
-//! * [`change_user`], [`prepared_statement`]: the commands that hold more than a text
+//! * [`change_user`], [`query`], [`prepared_statement`]: the commands that hold more than a text
 //! * [`response`]: OK, ERR, EOF
 //! * [`resultset`]: column definitions, rows, values
 //! * [`response_tracker`]: finds the end of any response without decoding rows
@@ -26,6 +26,7 @@ mod error;
 pub mod limits;
 pub mod packet;
 pub mod prepared_statement;
+pub mod query;
 pub mod response;
 pub mod response_tracker;
 pub mod resultset;

@@ -382,8 +382,12 @@ impl ResponseTracker {
             self.summary.row_bytes += (PacketHeader::BYTES + length) as u64;
             return Ok(self.state);
         }
+        // MySQL says only before the row of OUT parameters that more follows, not behind it.
+        let out_params = StatusFlags::PS_OUT_PARAMS | StatusFlags::MORE_RESULTS_EXISTS;
+        let more_follows = !self.deprecates_eof() && self.has_status(out_params);
         self.end_status(prefix, length)?;
         Ok(match self.state {
+            State::Rows if more_follows => State::ResultsetStart,
             State::Rows => self.after_result(),
             _ => State::Ended,
         })

@@ -348,6 +348,33 @@ fn mysql_keeps_the_eofs_of_left_out_definitions() {
     }
 }
 
+/// What MySQL 9.7 says to an execution of `CALL p(?)`.
+#[test]
+fn mysql_announces_what_follows_out_parameters_before_their_row() {
+    let with_eof: [&[u8]; 6] = [
+        b"\x01",
+        b"\x03def\x04test\x01p\x01p\x01o\x01o\x0c?\0\x14\0\0\0\x08\0\0\0\0\0",
+        b"\xfe\0\0\x2a\x10",
+        b"\0\0\x02\0\0\0\0\0\0\0",
+        b"\xfe\0\0\x22\0",
+        b"\0\0\0\x22\0\0\0",
+    ];
+    let with_ok: [&[u8]; 5] = [
+        with_eof[0],
+        with_eof[1],
+        with_eof[3],
+        b"\xfe\0\0\x2a\x10\0\0",
+        with_eof[5],
+    ];
+    let status = StatusFlags::AUTOCOMMIT | StatusFlags::NO_INDEX_USED;
+    for (capabilities, packets) in [(PLAIN, &with_eof[..]), (DEPRECATE_EOF, &with_ok)] {
+        let response = packets
+            .iter()
+            .fold(Response::new(), |response, packet| response.packet(packet));
+        check(Layout::Resultsets, capabilities, &response, status);
+    }
+}
+
 #[test]
 fn field_list_ends_with_eof_or_ok() {
     for capabilities in [PLAIN, DEPRECATE_EOF] {
