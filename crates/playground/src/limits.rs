@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-/// Sessions of one server at a time; each one is a thread. Real servers have 151 by default.
-pub const CONNECTIONS_MAX: usize = 1_000;
+/// Sessions of one server at a time, logged in or not; each one is a thread. A real server's `max_connections`.
+pub const CONNECTIONS_MAX: usize = 151;
 
 /// A client's packet: `max_allowed_packet`. Holds blobs to play with.
 pub const PACKET_BYTES_MAX: usize = 16 << 20;

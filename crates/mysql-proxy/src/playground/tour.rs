@@ -101,3 +101,29 @@ fn expect_line(log: &ShownLog, text: &str) -> Result<()> {
     );
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    #[test]
+    fn what_is_not_so_ends_the_tour() {
+        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        let server = |name| Server::start(name, any_port).unwrap();
+        let mut servers = [server("a"), server("b")];
+        // No proxy: every client gets a.
+        let not_the_proxy = servers[0].address();
+        let error = run(&mut servers, not_the_proxy, &ShownLog::default()).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "client 2 got server a, but it was b's turn"
+        );
+    }
+
+    #[test]
+    fn a_line_that_is_not_logged_is_missed() {
+        assert!(!ShownLog::default().has("anything", Duration::ZERO));
+    }
+}

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use playground::limits::CONNECTIONS_MAX;
 use protocol::Command;
 use protocol::limits::LOGIN_PACKET_BYTES_MAX;
 use testkit::{Connection, wait};
 
-use crate::{connect, server};
+use crate::{connect, connect_with, login, server};
 
 /// The server says something or nothing, closes, and goes on.
 fn bytes_before_login(bytes: &[u8]) {
@@ -128,4 +129,23 @@ fn deep_and_long_statements_are_errors() {
         assert!(error.code().is_some(), "{error}");
     }
     client.ping().unwrap();
+}
+
+#[test]
+fn silent_clients_keep_others_out_only_up_to_a_bound() {
+    let server = server();
+    let address = server.address();
+    let mut silent: Vec<_> = (0..CONNECTIONS_MAX)
+        .map(|_| Connection::tcp(address).unwrap())
+        .collect();
+    wait::until("all are accepted", Duration::from_secs(10), || {
+        server.sessions() == CONNECTIONS_MAX
+    });
+    let refused = connect_with(&server, &login()).unwrap_err();
+    assert_eq!(refused.code(), Some(1040));
+    silent.pop();
+    wait::until("there is room again", Duration::from_secs(5), || {
+        server.sessions() < CONNECTIONS_MAX
+    });
+    connect(&server).ping().unwrap();
 }
