@@ -1,7 +1,7 @@
 //! All servers, each with its state, and the choice among them.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::choice::{Balance, least_connections, round_robin};
 use crate::probe::PROBE_INTERVAL;
 use crate::resolver::Resolver;
-use crate::{Address, Health, Role};
+use crate::{Address, Health, Role, SocketAddress, Stream};
 
 /// One server.
 #[derive(Debug)]
@@ -25,6 +25,10 @@ pub struct Backend {
     /// Wakes the probe when the server goes down.
     pub(crate) went_down: Notify,
     clients: AtomicUsize,
+    /// The numeric address that answered last.
+    last_address: Mutex<Option<SocketAddress>>,
+    /// A name that scripts give it.
+    uuid: Mutex<Option<Vec<u8>>>,
 }
 
 /// All servers, in option order: read/write first, then read-only.
@@ -53,6 +57,8 @@ impl Backends {
                 is_up: AtomicBool::new(true),
                 went_down: Notify::new(),
                 clients: AtomicUsize::new(0),
+                last_address: Mutex::default(),
+                uuid: Mutex::default(),
             })
         };
         Self {
@@ -93,6 +99,12 @@ impl Backends {
         chosen.map(|index| ClientCount::new(&self.list[index]))
     }
 
+    /// The backend at `index` if it is up, whatever its role; it counts the client from now on.
+    pub fn take(&self, index: usize) -> Option<ClientCount> {
+        let backend = self.list.get(index)?;
+        backend.is_up().then(|| ClientCount::new(backend))
+    }
+
     /// Why each read/write backend is down, for a log line: `a:3306 (Connection refused), b:3306 (...)`.
     pub fn down_reasons(&self) -> String {
         let reasons = self
@@ -126,12 +138,31 @@ impl Backend {
 
     /// Up or down, with the reason.
     pub fn health(&self) -> Health {
-        self.lock().clone()
+        lock(&self.health).clone()
     }
 
     /// Clients that have it or are being connected to it.
     pub fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
+    }
+
+    /// The numeric address, or the path, that answered last; `None` before any has.
+    pub fn last_address(&self) -> Option<SocketAddress> {
+        lock(&self.last_address).clone()
+    }
+
+    pub(crate) fn answered(&self, stream: &Stream) {
+        *lock(&self.last_address) = stream.peer_address();
+    }
+
+    /// The name that a script gave it.
+    pub fn uuid(&self) -> Option<Vec<u8>> {
+        lock(&self.uuid).clone()
+    }
+
+    /// Names it.
+    pub fn set_uuid(&self, uuid: Option<Vec<u8>>) {
+        *lock(&self.uuid) = uuid;
     }
 
     /// True when it takes new clients.
@@ -141,7 +172,7 @@ impl Backend {
 
     /// Takes it out of the choice until a probe succeeds. Logs when this is news.
     pub fn mark_down(&self, now: Instant, reason: &str) {
-        let mut health = self.lock();
+        let mut health = lock(&self.health);
         let is_news = health.mark_down(now, reason.to_owned());
         self.is_up.store(false, Ordering::Relaxed);
         drop(health);
@@ -159,7 +190,7 @@ impl Backend {
 
     /// Puts it back into the choice. Logs when this is news.
     pub fn mark_up(&self, now: Instant) {
-        let mut health = self.lock();
+        let mut health = lock(&self.health);
         let down_for = health.mark_up(now);
         self.is_up.store(true, Ordering::Relaxed);
         drop(health);
@@ -168,10 +199,10 @@ impl Backend {
             info!("backend ({}) is up again after {seconds} s", self.address);
         }
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Health> {
-        self.health.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl ClientCount {

@@ -69,6 +69,7 @@ pub async fn connect(backend: &Backend, timeouts: Timeouts) -> Result<Greeted, C
     }
     let handshake = HandshakeV10::decode(&payload)
         .map_err(|error| ConnectError::Unreachable(format!("no MySQL server: {error}")))?;
+    backend.answered(&stream);
     Ok(Greeted {
         stream,
         payload,

@@ -26,7 +26,7 @@ pub use backends::{Backend, Backends, ClientCount};
 pub use choice::Balance;
 pub use connector::{ConnectError, Greeted, Timeouts};
 pub use health::Health;
-pub use stream::Stream;
+pub use stream::{SocketAddress, Stream};
 
 /// What a backend is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

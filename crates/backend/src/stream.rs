@@ -1,12 +1,23 @@
 //! A connection to a client or a server: TCP or a Unix socket behind one type.
 
 use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+
+/// One end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketAddress {
+    /// TCP
+    Ip(SocketAddr),
+    /// A Unix socket; empty for an unnamed one.
+    Unix(PathBuf),
+}
 
 /// Either kind of socket.
 #[derive(Debug)]
@@ -42,6 +53,22 @@ impl Stream {
         matches!(self, Self::Unix(_))
     }
 
+    /// Our end; `None` when the connection is gone.
+    pub fn local_address(&self) -> Option<SocketAddress> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok().map(SocketAddress::Ip),
+            Self::Unix(stream) => stream.local_addr().ok().map(|address| unix(&address)),
+        }
+    }
+
+    /// The peer's end; `None` when the connection is gone.
+    pub fn peer_address(&self) -> Option<SocketAddress> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(SocketAddress::Ip),
+            Self::Unix(stream) => stream.peer_addr().ok().map(|address| unix(&address)),
+        }
+    }
+
     /// Ready when a read would not wait: bytes, the end, or an error. Takes nothing.
     pub fn poll_read_ready(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         each!(self, stream => stream.poll_read_ready(context))
@@ -63,6 +90,11 @@ impl Stream {
             Err(error) => Err(error),
         }
     }
+}
+
+fn unix(address: &tokio::net::unix::SocketAddr) -> SocketAddress {
+    let path = address.as_pathname().map(std::path::Path::to_owned);
+    SocketAddress::Unix(path.unwrap_or_default())
 }
 
 impl AsyncRead for Stream {
