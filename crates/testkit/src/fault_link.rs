@@ -343,8 +343,9 @@ fn pump(shared: &Shared, connection: &Relayed, direction: Direction) -> io::Resu
             .cut_after
             .map_or(u64::MAX, |bytes| bytes.saturating_sub(relayed));
         let bytes = &chunk[..read.min(usize::try_from(left).unwrap_or(usize::MAX))];
-        send(to, bytes, faults.single_bytes)?;
+        // What the receiver reacts to is in the record already.
         shared.state().direction(direction).record(bytes);
+        send(to, bytes, faults.single_bytes)?;
         relayed += bytes.len() as u64;
         if bytes.len() as u64 == left {
             connection.cut();
