@@ -11,6 +11,7 @@ use crate::command::Layout;
 use crate::limits::PACKET_PAYLOAD_BYTES_MAX;
 use crate::packet::PacketHeader;
 use crate::response::{EofPacket, ErrPacket, OkHead, OkPacket};
+use crate::resultset::ColumnCount;
 use crate::wire::Reader;
 use crate::{Capabilities, DecodeError, StatusFlags};
 
@@ -343,12 +344,11 @@ impl ResponseTracker {
         }
         self.summary.affected_rows = None;
         self.summary.last_insert_id = None;
-        let mut reader = Reader::new("column count", prefix);
-        let columns = reader.lenenc_int("column count")?;
-        let has_definitions = !self.capabilities.has_metadata_flag()
-            || reader.is_empty()
-            || reader.u8("metadata follows")? != METADATA_NONE;
-        Ok(self.definitions(if has_definitions { columns } else { 0 }))
+        let count = ColumnCount::decode_head(prefix, self.capabilities)?;
+        Ok(self.definitions(match count.has_definitions {
+            true => count.columns,
+            false => 0,
+        }))
     }
 
     fn definitions(&self, left: u64) -> State {

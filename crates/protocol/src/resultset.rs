@@ -7,9 +7,11 @@
 //! rows: TextRow after COM_QUERY, BinaryRow after COM_STMT_EXECUTE
 //! EOF, or OK with header 0xfe under DEPRECATE_EOF      (or ERR)
 //! ```
-//! Left out are optional metadata and MariaDB's extended metadata: who encodes resultsets does not offer them.
+//! Where it was agreed on, definitions may be left out (their EOF stays), or hold MariaDB's extended metadata, whose
+//! contents are left out here.
 
 mod binary_row;
+mod column_count;
 mod column_definition;
 mod column_type;
 mod null_bitmap;
@@ -18,16 +20,10 @@ mod text_row;
 mod value;
 
 pub use binary_row::BinaryRow;
+pub use column_count::ColumnCount;
 pub use column_definition::{ColumnDefinition41, ColumnFlags, collation};
 pub use column_type::ColumnType;
 pub(crate) use null_bitmap::NullBitmap;
 pub use temporal::{DateTime, ParseTemporalError, Time};
 pub use text_row::TextRow;
 pub use value::{Value, ValueMismatch};
-
-use crate::wire::Writer;
-
-/// Appends the payload that starts a resultset.
-pub fn encode_column_count(columns: usize, out: &mut Vec<u8>) {
-    Writer::new(out).lenenc_int(columns as u64);
-}

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use protocol::prepared_statement::{CursorType, ParameterType, StmtExecute, StmtPrepareOk};
 use protocol::resultset::{
-    ColumnDefinition41, ColumnFlags, ColumnType, Value as Wire, collation, encode_column_count,
+    ColumnCount, ColumnDefinition41, ColumnFlags, ColumnType, Value as Wire, collation,
 };
 use protocol::wire::Reader;
 use protocol::{Capabilities, StatusFlags};
@@ -172,7 +172,7 @@ impl Session<'_> {
     fn open_cursor(&mut self, id: u32, result: ResultSet) -> Result<(), Failure> {
         let status = self.status() | StatusFlags::CURSOR_EXISTS;
         let mut payload = Vec::new();
-        encode_column_count(result.columns.len(), &mut payload);
+        ColumnCount::new(result.columns.len()).encode(self.capabilities, &mut payload);
         self.stream.write_payload(&payload)?;
         self.write_definitions(&result.columns, status)?;
         if self.capabilities.contains(Capabilities::DEPRECATE_EOF) {

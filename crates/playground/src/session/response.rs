@@ -1,7 +1,7 @@
 //! Responses: OK, ERR, and resultsets as the client agreed to have them.
 
 use protocol::response::{EofPacket, OkPacket};
-use protocol::resultset::{ColumnDefinition41, encode_column_count};
+use protocol::resultset::{ColumnCount, ColumnDefinition41};
 use protocol::{Capabilities, StatusFlags};
 use rusqlite::types::Value;
 
@@ -69,7 +69,7 @@ impl Session<'_> {
             }
             Outcome::Rows(result) => {
                 let mut payload = Vec::new();
-                encode_column_count(result.columns.len(), &mut payload);
+                ColumnCount::new(result.columns.len()).encode(self.capabilities, &mut payload);
                 self.stream.write_payload(&payload)?;
                 self.write_definitions(&result.columns, status)?;
                 self.write_rows(&result.columns, &result.rows, format)?;

@@ -3,8 +3,8 @@
 use bitflags::bitflags;
 
 use super::ColumnType;
-use crate::DecodeError;
 use crate::wire::{Reader, Writer};
+use crate::{Capabilities, DecodeError};
 
 const NAME: &str = "ColumnDefinition41";
 /// Always this, in the only catalog there is.
@@ -87,8 +87,19 @@ pub struct ColumnDefinition41 {
 impl ColumnDefinition41 {
     /// # Errors
     /// A payload that ends inside a field, or goes on behind the last one: so do COM_FIELD_LIST's, which hold a
-    /// default value, and those under MariaDB's extended metadata.
+    /// default value, and those under MariaDB's extended metadata, for which there is [`Self::decode_negotiated`].
     pub fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+        Self::decode_negotiated(payload, Capabilities::empty())
+    }
+
+    /// As the peers agreed on it: MariaDB's extended metadata is skipped.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn decode_negotiated(
+        payload: &[u8],
+        capabilities: Capabilities,
+    ) -> Result<Self, DecodeError> {
         let mut reader = Reader::new(NAME, payload);
         reader.lenenc_bytes("catalog")?;
         let schema = reader.lenenc_bytes("schema")?.to_vec();
@@ -96,6 +107,9 @@ impl ColumnDefinition41 {
         let org_table = reader.lenenc_bytes("org_table")?.to_vec();
         let name = reader.lenenc_bytes("name")?.to_vec();
         let org_name = reader.lenenc_bytes("org_name")?.to_vec();
+        if capabilities.contains(Capabilities::MARIADB_EXTENDED_METADATA) {
+            reader.lenenc_bytes("extended metadata")?;
+        }
         let fixed = reader.lenenc_int("length of fixed fields")?;
         if fixed != FIXED_BYTES {
             return Err(reader.invalid("length of fixed fields", fixed));
@@ -119,6 +133,11 @@ impl ColumnDefinition41 {
 
     /// Appends the payload.
     pub fn encode(&self, out: &mut Vec<u8>) {
+        self.encode_negotiated(Capabilities::empty(), out);
+    }
+
+    /// Appends the payload as the peers agreed on it: MariaDB's extended metadata is empty.
+    pub fn encode_negotiated(&self, capabilities: Capabilities, out: &mut Vec<u8>) {
         let mut writer = Writer::new(out);
         writer.lenenc_bytes(CATALOG);
         writer.lenenc_bytes(&self.schema);
@@ -126,6 +145,9 @@ impl ColumnDefinition41 {
         writer.lenenc_bytes(&self.org_table);
         writer.lenenc_bytes(&self.name);
         writer.lenenc_bytes(&self.org_name);
+        if capabilities.contains(Capabilities::MARIADB_EXTENDED_METADATA) {
+            writer.lenenc_bytes(&[]);
+        }
         writer.lenenc_int(FIXED_BYTES);
         writer.u16(self.character_set);
         writer.u32(self.column_length);
@@ -187,6 +209,24 @@ mod tests {
         }
         payload.push(0);
         assert!(ColumnDefinition41::decode(&payload).is_err());
+    }
+
+    #[test]
+    fn extended_metadata_stands_between_names_and_fixed_fields() {
+        let extended = Capabilities::MARIADB_EXTENDED_METADATA;
+        let mut payload = Vec::new();
+        title().encode_negotiated(extended, &mut payload);
+        assert_eq!(
+            ColumnDefinition41::decode_negotiated(&payload, extended),
+            Ok(title())
+        );
+        assert!(ColumnDefinition41::decode(&payload).is_err());
+        let named = payload.len() - 1 - 1 - FIXED_BYTES as usize;
+        payload.splice(named..=named, *b"\x06\x00\x04json");
+        assert_eq!(
+            ColumnDefinition41::decode_negotiated(&payload, extended),
+            Ok(title())
+        );
     }
 
     #[test]
