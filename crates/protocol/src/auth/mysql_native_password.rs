@@ -2,26 +2,63 @@
 //! Follows MySQL's "Native Authentication".
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, digest};
+use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+
+/// Bytes of a hash, and of a scramble.
+pub const HASH_BYTES: usize = 20;
+
+/// SHA1(`password`), as scrambles start from; twice hashed it is what servers store.
+pub fn hash(password: &[u8]) -> [u8; HASH_BYTES] {
+    sha1(&[password])
+}
 
 /// The client's answer to `nonce` (20 bytes): 20 bytes, or none for an empty password.
 pub fn scramble(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     if password.is_empty() {
         return Vec::new();
     }
-    let once = digest(&SHA1_FOR_LEGACY_USE_ONLY, password);
-    let twice = digest(&SHA1_FOR_LEGACY_USE_ONLY, once.as_ref());
-    let mut salted = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-    salted.update(nonce);
-    salted.update(twice.as_ref());
-    let salted = salted.finish();
-    let pairs = once.as_ref().iter().zip(salted.as_ref());
-    pairs.map(|(a, b)| a ^ b).collect()
+    scramble_hash(&hash(password), nonce).to_vec()
+}
+
+/// The client's answer to `nonce` when only the password's [`hash`] is known.
+pub fn scramble_hash(hash: &[u8; HASH_BYTES], nonce: &[u8]) -> [u8; HASH_BYTES] {
+    xor(hash, &sha1(&[nonce, &sha1(&[hash])]))
+}
+
+/// The [`hash`] that a client's `response` to `nonce` was made from, if `double_hash` is its account's.
+pub fn unscramble(
+    response: &[u8; HASH_BYTES],
+    nonce: &[u8],
+    double_hash: &[u8; HASH_BYTES],
+) -> [u8; HASH_BYTES] {
+    xor(response, &sha1(&[nonce, double_hash]))
+}
+
+/// A server's check of `response` to its `nonce` when it stores the password hashed twice.
+pub fn verify_double_hash(
+    response: &[u8; HASH_BYTES],
+    nonce: &[u8],
+    double_hash: &[u8; HASH_BYTES],
+) -> bool {
+    let hash = unscramble(response, nonce, double_hash);
+    verify_slices_are_equal(&sha1(&[&hash]), double_hash).is_ok()
 }
 
 /// A server's check of `response` to its `nonce`.
 pub fn verify(password: &[u8], nonce: &[u8], response: &[u8]) -> bool {
     verify_slices_are_equal(&scramble(password, nonce), response).is_ok()
+}
+
+fn sha1(parts: &[&[u8]]) -> [u8; HASH_BYTES] {
+    let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
+    parts.iter().for_each(|part| context.update(part));
+    let mut hash = [0; HASH_BYTES];
+    hash.copy_from_slice(context.finish().as_ref());
+    hash
+}
+
+fn xor(a: &[u8; HASH_BYTES], b: &[u8; HASH_BYTES]) -> [u8; HASH_BYTES] {
+    std::array::from_fn(|index| a[index] ^ b[index])
 }
 
 #[cfg(test)]
@@ -39,5 +76,18 @@ mod tests {
         assert!(!verify(b"Secret", &nonce, &answer));
         assert!(!verify(b"secret", &nonce, &[]));
         assert!(verify(b"", &nonce, &[]));
+    }
+
+    #[test]
+    fn what_servers_store_is_enough_to_check_and_hashes_are_enough_to_answer() {
+        let nonce: Vec<u8> = (1..=20).collect();
+        let once = hash(b"secret");
+        let twice = hash(&once);
+        let answer = scramble_hash(&once, &nonce);
+        assert_eq!(answer.to_vec(), scramble(b"secret", &nonce));
+        assert_eq!(unscramble(&answer, &nonce, &twice), once);
+        assert!(verify_double_hash(&answer, &nonce, &twice));
+        assert!(!verify_double_hash(&answer, &nonce, &hash(b"other")));
+        assert!(!verify_double_hash(&once, &nonce, &twice));
     }
 }
