@@ -126,13 +126,14 @@ impl Link {
     }
 
     /// Bytes of the backend's response; its end is an error. A client that hangs up meanwhile is noticed, and a client
-    /// that half-closes is passed on as just that.
+    /// that half-closes is passed on as just that, unless some of what it said is still `unsent`.
     pub(super) async fn read_response(
         &mut self,
         buffer: &mut Buffer,
+        unsent: &Buffer,
     ) -> Result<usize, SessionError> {
         self.arm_read();
-        let mut is_watching = !self.is_client_done;
+        let mut is_watching = !self.is_client_done && unsent.is_empty();
         poll_fn(|task| {
             match self.poll_read(task, Party::Backend, buffer) {
                 Poll::Ready(Ok(0)) => {

@@ -55,13 +55,16 @@ async fn send(
     Ok(next)
 }
 
+/// The backend has something to say while the client is sending.
 async fn hear(
     link: &mut Link,
     output: &mut Buffer,
     tracker: &mut ResponseTracker,
     next: Next,
 ) -> Result<Next, SessionError> {
-    link.read_response(output).await?;
+    if link.read_backend(output).await? == 0 {
+        return Err(SessionError::Closed(Party::Backend));
+    }
     match next {
         Next::Bytes => response::pass_on(link, output, tracker).await,
         // It has answered already.

@@ -31,7 +31,7 @@ pub(super) async fn relay(
             next = local_infile::relay(link, input, &mut output, &mut tracker).await?;
             continue;
         }
-        link.read_response(&mut output).await?;
+        link.read_response(&mut output, input).await?;
         next = pass_on(link, &mut output, &mut tracker).await?;
     }
     if let Some(status) = tracker.status() {
