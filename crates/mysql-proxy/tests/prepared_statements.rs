@@ -1,0 +1,395 @@
+//! Prepared statements: the server's answers are the same through the proxy, packet by packet, under every
+//! combination of capabilities that changes them.
+
+mod dialogue;
+
+use dialogue::{Dialogue, Routes};
+use protocol::{Capabilities, Command, wire::Writer};
+use testkit::{Login, MariaDb, Mysql97, Server};
+
+/// What both servers understand.
+const OBJECTS: [&str; 5] = [
+    "CREATE TABLE test.numbers (n INT PRIMARY KEY, c VARCHAR(10))",
+    "INSERT INTO test.numbers VALUES (1, 'one'), (2, NULL), (3, ''), (4, 'four'), (5, 'five')",
+    "CREATE TABLE test.types (a TINYINT, b TINYINT UNSIGNED, c SMALLINT, d MEDIUMINT, e INT UNSIGNED, f BIGINT, \
+     g BIGINT UNSIGNED, h FLOAT, i DOUBLE, j DECIMAL(20, 5), k BIT(10), l YEAR, m DATE, n TIME(6), o DATETIME(6), \
+     p TIMESTAMP(3) NULL, q CHAR(5), r VARCHAR(300), s VARBINARY(10), t TINYBLOB, u MEDIUMTEXT, v LONGBLOB, \
+     w ENUM('a', 'b'), x SET('a', 'b', 'c'), y GEOMETRY, z JSON)",
+    "INSERT INTO test.types VALUES (-1, 255, -32768, -8388608, 4294967295, -9223372036854775808, \
+     18446744073709551615, 1.5, -2.25e300, -123456789012345.67891, 0x3ff, 2155, '1999-12-31', \
+     '-838:59:58.999999', '9999-12-31 23:59:59.999999', '2020-02-02 02:02:02.123', 'c', REPEAT('v', 300), 0x00ff, \
+     0xfe, 'text', 0xfbfcfdfeff, 'b', 'a,c', ST_GeomFromText('POINT(1 2)'), '[1, null]'), \
+     (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2000, '2000-01-01', '00:00:00', '2000-01-01', '2000-01-01 01:00:00', \
+     '', '', '', '', '', '', 'a', '', NULL, '{}'), \
+     (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
+    "CREATE PROCEDURE test.outs(IN i INT, OUT o BIGINT, INOUT io VARCHAR(20)) BEGIN \
+     SELECT i; SELECT * FROM test.numbers; SET o = i + 1, io = CONCAT(io, '!'); END",
+];
+
+const TINY: u8 = 0x01;
+const SHORT: u8 = 0x02;
+const LONG: u8 = 0x03;
+const FLOAT: u8 = 0x04;
+const DOUBLE: u8 = 0x05;
+const NULL: u8 = 0x06;
+const TIMESTAMP: u8 = 0x07;
+const LONGLONG: u8 = 0x08;
+const DATE: u8 = 0x0a;
+const TIME: u8 = 0x0b;
+const DATETIME: u8 = 0x0c;
+const VARCHAR: u8 = 0x0f;
+const NEWDECIMAL: u8 = 0xf6;
+const TINY_BLOB: u8 = 0xf9;
+const LONG_BLOB: u8 = 0xfb;
+const BLOB: u8 = 0xfc;
+const VAR_STRING: u8 = 0xfd;
+const STRING: u8 = 0xfe;
+const UNSIGNED: u8 = 0x80;
+
+const NO_CURSOR: u8 = 0;
+const READ_ONLY: u8 = 1;
+/// The number that a connection's first statement gets.
+const FIRST: u32 = 1;
+const SECOND: u32 = 2;
+
+/// A parameter: its type, its flag, and its value in the binary protocol; `None` is NULL.
+type Parameter = (u8, u8, Option<&'static [u8]>);
+
+const ONE: Parameter = (LONG, 0, Some(b"\x01\0\0\0"));
+
+const TEXT: Parameter = (BLOB, 0, Some(b"\x05short"));
+
+/// One of each layout.
+const PARAMETERS: [Parameter; 24] = [
+    (TINY, 0, Some(b"\x80")),
+    (TINY, UNSIGNED, Some(b"\xff")),
+    (SHORT, 0, Some(b"\0\x80")),
+    (SHORT, UNSIGNED, Some(b"\xff\xff")),
+    (LONG, 0, Some(b"\0\0\0\x80")),
+    (LONG, UNSIGNED, Some(b"\xff\xff\xff\xff")),
+    (LONGLONG, 0, Some(b"\0\0\0\0\0\0\0\x80")),
+    (
+        LONGLONG,
+        UNSIGNED,
+        Some(b"\xff\xff\xff\xff\xff\xff\xff\xff"),
+    ),
+    (FLOAT, 0, Some(b"\0\0\xc0\x3f")),
+    (DOUBLE, 0, Some(b"\0\0\0\0\0\0\x02\xc0")),
+    (NULL, 0, None),
+    (NEWDECIMAL, 0, Some(b"\x06-12.34")),
+    (DATE, 0, Some(b"\x04\xe8\x07\x02\x1d")),
+    (TIME, 0, Some(b"\0")),
+    (TIME, 0, Some(b"\x08\x01\x02\0\0\0\x03\x04\x05")),
+    (TIME, 0, Some(b"\x0c\0\x01\0\0\0\x17\x3b\x3b\x3f\x42\x0f\0")),
+    (DATETIME, 0, Some(b"\x07\xe8\x07\x02\x1d\x17\x3b\x3b")),
+    (
+        TIMESTAMP,
+        0,
+        Some(b"\x0b\xe8\x07\x02\x1d\x17\x3b\x3b\x3f\x42\x0f\0"),
+    ),
+    (VARCHAR, 0, Some(b"\x03abc")),
+    (VAR_STRING, 0, Some(b"\0")),
+    (STRING, 0, None),
+    (TINY_BLOB, 0, Some(b"\x02\xfe\xff")),
+    (BLOB, 0, Some(b"\x01\0")),
+    (LONG_BLOB, 0, Some(b"\xfc\x03\0\xfb\xfb\xfb")),
+];
+
+/// Flags that change how a server answers, alone and together.
+fn logins() -> Vec<Login> {
+    let login = Login::new("app", "app").database("test");
+    let mariadb = Capabilities::MARIADB_EXTENDED - Capabilities::MARIADB_PROGRESS;
+    vec![
+        login.clone().with(Capabilities::SESSION_TRACK),
+        login
+            .clone()
+            .with(Capabilities::QUERY_ATTRIBUTES)
+            .without(Capabilities::DEPRECATE_EOF),
+        login
+            .clone()
+            .with(Capabilities::OPTIONAL_RESULTSET_METADATA),
+        login
+            .clone()
+            .with(Capabilities::OPTIONAL_RESULTSET_METADATA | Capabilities::QUERY_ATTRIBUTES)
+            .without(Capabilities::DEPRECATE_EOF | Capabilities::PS_MULTI_RESULTS),
+        login
+            .clone()
+            .with(mariadb)
+            .without(Capabilities::LONG_PASSWORD),
+        login
+            .with(mariadb | Capabilities::SESSION_TRACK)
+            .without(Capabilities::LONG_PASSWORD | Capabilities::DEPRECATE_EOF),
+    ]
+}
+
+#[test]
+fn mariadb_says_the_same() {
+    // Without cached threads every connection counts its statements from 1.
+    compare(MariaDb::start(&["--thread-cache-size=0"]), mariadbs_own);
+}
+
+#[test]
+fn mysql97_says_the_same() {
+    if let Some(server) = Mysql97::start(&[]) {
+        compare(server, left_out_metadata);
+    }
+}
+
+fn compare(server: Server, its_own: fn(Said) -> Said) {
+    for sql in OBJECTS {
+        server.query(sql);
+    }
+    let routes = Routes::to(server);
+    for login in logins() {
+        let capabilities = routes.capabilities(&login);
+        let dialogue = |name, say: fn(Said) -> Said| {
+            let nothing = Dialogue::new(name, capabilities);
+            say(Said(nothing, capabilities)).0
+        };
+        routes.compare(
+            &login,
+            &[
+                dialogue("definitions", definitions),
+                dialogue("parameters", parameters),
+                dialogue("rows of every type", rows_of_every_type),
+                dialogue("long data", long_data),
+                dialogue("cursors", cursors),
+                dialogue("out parameters", out_parameters),
+                dialogue("closed statements", closed_statements),
+                dialogue("the server's own", its_own),
+            ],
+        );
+    }
+}
+
+/// What was said so far, and the capabilities under which.
+struct Said(Dialogue, Capabilities);
+
+impl Said {
+    fn query(self, sql: &str) -> Self {
+        Self(self.0.queries(&[sql]), self.1)
+    }
+
+    fn prepare(self, sql: &str) -> Self {
+        Self(
+            self.0.command(Command::STMT_PREPARE, sql.as_bytes()),
+            self.1,
+        )
+    }
+
+    fn execute(self, statement_id: u32, cursor: u8, parameters: &[Parameter]) -> Self {
+        let payload = execute(self.1, statement_id, cursor, parameters);
+        self.step(vec![payload])
+    }
+
+    /// The statement's number and, for COM_STMT_FETCH, how many rows.
+    fn on_statement(self, command: Command, statement_id: u32, rows: Option<u32>) -> Self {
+        self.step(vec![on_statement(command, statement_id, rows)])
+    }
+
+    fn step(self, payloads: Vec<Vec<u8>>) -> Self {
+        Self(self.0.step(payloads), self.1)
+    }
+}
+
+fn on_statement(command: Command, statement_id: u32, rows: Option<u32>) -> Vec<u8> {
+    let mut payload = vec![command.0];
+    payload.extend_from_slice(&statement_id.to_le_bytes());
+    payload.extend(rows.into_iter().flat_map(u32::to_le_bytes));
+    payload
+}
+
+fn execute(
+    capabilities: Capabilities,
+    statement_id: u32,
+    cursor: u8,
+    parameters: &[Parameter],
+) -> Vec<u8> {
+    let mut payload = on_statement(Command::STMT_EXECUTE, statement_id, None);
+    let mut writer = Writer::new(&mut payload);
+    writer.u8(cursor);
+    writer.u32(1);
+    if parameters.is_empty() {
+        return payload;
+    }
+    let has_names = capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
+    if has_names {
+        writer.lenenc_int(parameters.len() as u64);
+    }
+    let mut nulls = vec![0; parameters.len().div_ceil(8)];
+    for (n, parameter) in parameters.iter().enumerate() {
+        nulls[n / 8] |= u8::from(parameter.2.is_none()) << (n % 8);
+    }
+    writer.bytes(&nulls);
+    writer.u8(1);
+    for (column_type, flag, _) in parameters {
+        writer.bytes(&[*column_type, *flag]);
+        if has_names {
+            writer.lenenc_bytes(b"");
+        }
+    }
+    for value in parameters.iter().filter_map(|parameter| parameter.2) {
+        writer.bytes(value);
+    }
+    payload
+}
+
+fn long_data_of(statement_id: u32, parameter: u16, data: &[u8]) -> Vec<u8> {
+    let mut payload = on_statement(Command::STMT_SEND_LONG_DATA, statement_id, None);
+    payload.extend_from_slice(&parameter.to_le_bytes());
+    payload.extend_from_slice(data);
+    payload
+}
+
+fn definitions(said: Said) -> Said {
+    said.prepare("DO 1")
+        .prepare("SELECT 1, 2")
+        .prepare("DO ?")
+        .prepare("SELECT n, c, ? FROM numbers WHERE n > ?")
+        .prepare("SELECT * FROM types")
+        .prepare("SELECT * FROM no_such_table")
+        .prepare("SELEKT")
+        .prepare("SELECT 1; SELECT 2")
+        .prepare("")
+        .execute(77, NO_CURSOR, &[])
+}
+
+fn parameters(said: Said) -> Said {
+    let marks = vec!["?"; PARAMETERS.len()].join(", ");
+    let said = said
+        .prepare(&format!("SELECT {marks}"))
+        .execute(FIRST, NO_CURSOR, &PARAMETERS)
+        .prepare("UPDATE numbers SET c = 'never' WHERE n = ? AND c = ?")
+        .execute(SECOND, NO_CURSOR, &[ONE, (STRING, 0, Some(b"\x05other"))])
+        .execute(SECOND, NO_CURSOR, &[ONE, (NULL, 0, None)])
+        .execute(SECOND, NO_CURSOR, &[]);
+    PARAMETERS
+        .iter()
+        .enumerate()
+        .fold(said, |said, (n, parameter)| {
+            // Each statement has its own number, counted from 1.
+            said.prepare("SELECT ?")
+                .execute(3 + n as u32, NO_CURSOR, &[*parameter])
+        })
+}
+
+fn rows_of_every_type(said: Said) -> Said {
+    said.prepare("SELECT * FROM types")
+        .execute(FIRST, NO_CURSOR, &[])
+        .execute(FIRST, NO_CURSOR, &[])
+        .execute(FIRST, READ_ONLY, &[])
+        .on_statement(Command::STMT_FETCH, FIRST, Some(2))
+        .on_statement(Command::STMT_FETCH, FIRST, Some(2))
+}
+
+fn long_data(said: Said) -> Said {
+    let capabilities = said.1;
+    let many = execute(capabilities, FIRST, NO_CURSOR, &[(BLOB, 0, Some(b"")), ONE]);
+    said.prepare("SELECT LENGTH(?), ?")
+        .step(vec![
+            long_data_of(FIRST, 0, b"one"),
+            long_data_of(FIRST, 0, &[b'x'; 70_000]),
+            long_data_of(FIRST, 0, b""),
+            many.clone(),
+        ])
+        .step(vec![long_data_of(FIRST, 0, b"kept for the next one")])
+        .step(vec![many])
+        .step(vec![
+            long_data_of(FIRST, 0, b"dropped"),
+            on_statement(Command::STMT_RESET, FIRST, None),
+        ])
+        .execute(FIRST, NO_CURSOR, &[TEXT, ONE])
+        .step(vec![long_data_of(99, 0, b"for nobody")])
+        .step(vec![
+            long_data_of(FIRST, 9, b"for no parameter"),
+            execute(capabilities, FIRST, NO_CURSOR, &[TEXT, ONE]),
+        ])
+}
+
+fn cursors(said: Said) -> Said {
+    said.prepare("SELECT n, c FROM numbers WHERE n >= ? ORDER BY n")
+        .execute(FIRST, READ_ONLY, &[ONE])
+        .on_statement(Command::STMT_FETCH, FIRST, Some(2))
+        .on_statement(Command::STMT_FETCH, FIRST, Some(2))
+        .query("SELECT 'between'")
+        .on_statement(Command::STMT_FETCH, FIRST, Some(2))
+        .on_statement(Command::STMT_FETCH, FIRST, Some(2))
+        .execute(FIRST, READ_ONLY, &[ONE])
+        .on_statement(Command::STMT_FETCH, FIRST, Some(0))
+        .on_statement(Command::STMT_FETCH, FIRST, Some(1000))
+        .execute(FIRST, READ_ONLY, &[ONE])
+        .on_statement(Command::STMT_RESET, FIRST, None)
+        .on_statement(Command::STMT_FETCH, FIRST, Some(1))
+        .on_statement(Command::STMT_FETCH, 77, Some(1))
+        .prepare("SELECT n FROM numbers WHERE n < 0")
+        .execute(SECOND, READ_ONLY, &[])
+        .on_statement(Command::STMT_FETCH, SECOND, Some(1))
+        .prepare("DO 1")
+        .execute(3, READ_ONLY, &[])
+        .on_statement(Command::STMT_FETCH, 3, Some(1))
+        .on_statement(Command::STMT_RESET, 77, None)
+}
+
+fn out_parameters(said: Said) -> Said {
+    let call = [ONE, ONE, (STRING, 0, Some(b"\x05inout".as_slice()))];
+    said.prepare("CALL outs(?, ?, ?)")
+        .execute(FIRST, NO_CURSOR, &call)
+        .execute(FIRST, READ_ONLY, &call)
+        .query("SELECT 'behind'")
+}
+
+fn closed_statements(said: Said) -> Said {
+    let close = |id| on_statement(Command::STMT_CLOSE, id, None);
+    let prepare = [&[Command::STMT_PREPARE.0], b"SELECT 2".as_slice()].concat();
+    said.prepare("SELECT 1")
+        .step(vec![close(FIRST), prepare])
+        .execute(FIRST, NO_CURSOR, &[])
+        .execute(SECOND, NO_CURSOR, &[])
+        .step(vec![close(SECOND)])
+        .execute(SECOND, NO_CURSOR, &[])
+        .step(vec![close(77), vec![Command::PING.0]])
+        .prepare("SELECT 3")
+        .step(vec![vec![Command::RESET_CONNECTION.0]])
+        .execute(3, NO_CURSOR, &[])
+}
+
+/// MariaDB: many rows of parameters in one command, and the number that stands for the statement prepared last.
+fn mariadbs_own(said: Said) -> Said {
+    let mut bulk = on_statement(Command::STMT_BULK_EXECUTE, FIRST, None);
+    // Types are sent.
+    bulk.extend_from_slice(&128_u16.to_le_bytes());
+    bulk.extend_from_slice(&[LONG, 0, STRING, 0]);
+    bulk.extend_from_slice(b"\0\x01\0\0\0\0\x03one");
+    bulk.extend_from_slice(b"\0\x02\0\0\0\x01");
+    let rows = bulk.len();
+    bulk.extend_from_slice(b"\0\x01\0\0\0\0\x09duplicate");
+    said.query("CREATE TEMPORARY TABLE t (n INT PRIMARY KEY, c VARCHAR(20))")
+        .prepare("INSERT INTO t VALUES (?, ?)")
+        .step(vec![bulk[..rows].to_vec()])
+        .step(vec![bulk])
+        .step(vec![on_statement(Command::STMT_BULK_EXECUTE, 77, None)])
+        .query("SELECT * FROM t ORDER BY n")
+        .prepare("SELECT 7")
+        .execute(u32::MAX, NO_CURSOR, &[])
+        .prepare("SELEKT")
+        .execute(u32::MAX, NO_CURSOR, &[])
+}
+
+/// MySQL: only where the session speaks it; elsewhere the variable cannot be set.
+fn left_out_metadata(said: Said) -> Said {
+    said.prepare("SELECT n, c FROM numbers WHERE n >= ?")
+        .prepare("CALL outs(1, ?, ?)")
+        .query("SET resultset_metadata = NONE")
+        .execute(FIRST, NO_CURSOR, &[ONE])
+        .execute(FIRST, READ_ONLY, &[ONE])
+        .on_statement(Command::STMT_FETCH, FIRST, Some(2))
+        .on_statement(Command::STMT_FETCH, FIRST, Some(9))
+        .execute(SECOND, NO_CURSOR, &[ONE, (STRING, 0, Some(b"\x02io"))])
+        .prepare("SELECT ?, ?, 5")
+        .prepare("DO ?")
+        .prepare("SELECT 1")
+        .prepare("DO 1")
+        .query("SET resultset_metadata = FULL")
+        .execute(FIRST, NO_CURSOR, &[ONE])
+}
