@@ -202,7 +202,7 @@ fn two_thousand_clients_that_never_log_in() {
     raise_open_files();
     let server = MariaDb::start(&["--max-connections=2100"]);
     let proxy = proxy(&server, &["--proxy-login-timeout=6"]);
-    connect(&proxy).quit().unwrap();
+    let mut honest = connect(&proxy);
     let (files, bytes) = (open_files(&proxy), memory(&proxy));
 
     let mut silent = thread::scope(|scope| {
