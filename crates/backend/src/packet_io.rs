@@ -52,6 +52,11 @@ impl PacketReader {
         self.buffer
     }
 
+    /// How much was read behind the latest packet.
+    pub fn unread_bytes(&self) -> usize {
+        self.buffer.len()
+    }
+
     /// The next packet, of at most `payload_bytes_max`; `name` is its name in errors. Cancelling loses nothing.
     ///
     /// # Errors

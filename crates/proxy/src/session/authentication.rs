@@ -19,7 +19,7 @@ use protocol::auth::{
 use protocol::connection_phase::{AuthPacket, AuthSwitchRequest};
 use protocol::limits::{AUTH_PACKET_BYTES_MAX, LOGIN_PACKET_BYTES_MAX};
 use protocol::response::{ErrPacket, OkPacket, error_code};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
 use super::error::{Party, Refusal, SessionError};
 
@@ -40,7 +40,7 @@ pub(super) struct Authentication<'a> {
     pub(super) plugin_name: Vec<u8>,
     /// Its nonce.
     pub(super) nonce: Vec<u8>,
-    /// Each wait for the client.
+    /// Each wait for the client, to speak or to listen.
     client_timeout: Duration,
     /// How often the client may speak before the backend does again.
     answers_owed: u8,
@@ -140,8 +140,10 @@ impl<'a> Authentication<'a> {
     pub(super) async fn send_backend(&mut self, payload: &[u8]) -> Result<(), SessionError> {
         self.is_backend_waiting = false;
         self.backend_sequence_id = self.backend_sequence_id.wrapping_add(1);
-        write_packet(self.backend, self.backend_sequence_id, payload)
-            .await
+        let write = write_packet(self.backend, self.backend_sequence_id, payload);
+        let written = timeout(BACKEND_TIMEOUT, write).await;
+        written
+            .map_err(|_| SessionError::Stuck(Party::Backend, BACKEND_TIMEOUT))?
             .map_err(|error| SessionError::Io(Party::Backend, error))
     }
 
@@ -160,8 +162,10 @@ impl<'a> Authentication<'a> {
     /// Says a packet to the client, with the sequence id that is next.
     async fn send_client(&mut self, payload: &[u8]) -> Result<(), SessionError> {
         self.client_sequence_id = self.client_sequence_id.wrapping_add(1);
-        write_packet(self.client, self.client_sequence_id, payload)
-            .await
+        let write = write_packet(self.client, self.client_sequence_id, payload);
+        let written = timeout(self.client_timeout, write).await;
+        written
+            .map_err(|_| SessionError::Stuck(Party::Client, self.client_timeout))?
             .map_err(|error| SessionError::Io(Party::Client, error))
     }
 
@@ -170,7 +174,7 @@ impl<'a> Authentication<'a> {
         let read =
             self.client_reader
                 .read(self.client, "HandshakeResponse41", LOGIN_PACKET_BYTES_MAX);
-        let packet = tokio::time::timeout(self.client_timeout, read)
+        let packet = timeout(self.client_timeout, read)
             .await
             .map_err(|_| SessionError::Silent(Party::Client, self.client_timeout))?
             .map_err(|error| SessionError::packet(Party::Client, error))?;
@@ -234,7 +238,7 @@ impl<'a> Authentication<'a> {
             AuthPacket::Err => decision = Some(Decision::Denied),
             AuthPacket::SwitchRequest(request) | AuthPacket::NextFactor(request) => {
                 self.switch(request)?;
-                self.answers_owed += 1;
+                self.owe_answer();
             }
             AuthPacket::MoreData(data) => {
                 if let Some(password) = self.password.take() {
@@ -242,10 +246,20 @@ impl<'a> Authentication<'a> {
                 }
                 self.more_data(data)?;
             }
-            AuthPacket::OldSwitchRequest | AuthPacket::Other => self.answers_owed += 1,
+            AuthPacket::OldSwitchRequest | AuthPacket::Other => self.owe_answer(),
         }
         self.send_client(&payload).await?;
-        Ok(decision)
+        match (decision, self.backend_reader.unread_bytes()) {
+            (Some(Decision::Accepted(_)), unsolicited @ 1..) => {
+                Err(SessionError::Unsolicited(unsolicited))
+            }
+            _ => Ok(decision),
+        }
+    }
+
+    /// A backend may speak on without end.
+    fn owe_answer(&mut self) {
+        self.answers_owed = self.answers_owed.saturating_add(1);
     }
 
     fn switch(&mut self, request: AuthSwitchRequest<'_>) -> Result<(), SessionError> {
@@ -260,7 +274,7 @@ impl<'a> Authentication<'a> {
 
     fn more_data(&mut self, data: &[u8]) -> Result<(), SessionError> {
         if self.plugin_name != CACHING_SHA2_PASSWORD {
-            self.answers_owed += 1;
+            self.owe_answer();
             return Ok(());
         }
         match data {
@@ -277,7 +291,7 @@ impl<'a> Authentication<'a> {
             }
             _ => {}
         }
-        self.answers_owed += 1;
+        self.owe_answer();
         Ok(())
     }
 
