@@ -1,0 +1,61 @@
+//! A Lua interpreter as scripts expect it: LuaJIT with every standard library, where `require` finds Lua and C modules.
+#![expect(
+    unsafe_code,
+    reason = "C modules, `debug` and `ffi` can break the process, and scripts have always had them: a script is \
+              trusted like the program itself. mlua asks for `unsafe` to say so; nothing else here is unsafe."
+)]
+
+use std::env;
+
+use mlua::{Lua, LuaOptions, Result, StdLib, Table};
+
+use crate::Options;
+
+/// A fresh interpreter; reads no file.
+pub(crate) fn create(options: &Options) -> Result<Lua> {
+    let libraries = StdLib::ALL ^ StdLib::PACKAGE;
+    // SAFETY: the operator chooses the script and the modules it loads, and may run any program anyway.
+    let lua = unsafe { Lua::unsafe_new_with(libraries, LuaOptions::new()) };
+    // Without the environment's variables the compiled-in paths, which `;;` stands for, can be read.
+    lua.set_named_registry_value("LUA_NOENV", true)?;
+    lua.load_std_libs(StdLib::PACKAGE)?;
+    let package: Table = lua.globals().get("package")?;
+    for (field, variable, option, default) in [
+        (
+            "path",
+            "LUA_PATH",
+            &options.lua_path,
+            &options.default_lua_path,
+        ),
+        (
+            "cpath",
+            "LUA_CPATH",
+            &options.lua_cpath,
+            &options.default_lua_cpath,
+        ),
+    ] {
+        let compiled_in: String = package.get(field)?;
+        let variable = env::var_os(variable).map(|value| value.to_string_lossy().into_owned());
+        let chosen = option.as_ref().or(variable.as_ref()).unwrap_or(default);
+        package.set(field, search_path(chosen, &compiled_in))?;
+    }
+    Ok(lua)
+}
+
+/// `;;` stands for the compiled-in path, as in `LUA_PATH`.
+fn search_path(path: &str, compiled_in: &str) -> String {
+    path.replace(";;", &format!(";{compiled_in};"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_semicolons_stand_for_the_compiled_in_path() {
+        assert_eq!(search_path("/a/?.lua", "C"), "/a/?.lua");
+        assert_eq!(search_path("/a/?.lua;;", "C"), "/a/?.lua;C;");
+        assert_eq!(search_path(";;", "C"), ";C;");
+        assert_eq!(search_path("", "C"), "");
+    }
+}

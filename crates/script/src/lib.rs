@@ -1,0 +1,31 @@
+//! What the operator's Lua says: states, environments, hooks, the `proxy.*` table.
+//!
+//! Knows neither sockets nor a runtime: a session lends a hook what it may see and change ([`Connection`]) and gets a
+//! [`Decision`] back. Whoever owns a [`State`] calls one hook at a time.
+//!
+//! * [`State`]: one Lua state; loads the script, opens and closes connections' environments, calls hooks
+//! * [`Connection`]: what `proxy.connection`, `proxy.queries` and `proxy.global.backends` show, lent for one hook
+//! * [`Hook`], [`Decision`], [`Response`]: what a hook is called for and what it answers
+
+mod answer;
+mod callback;
+mod connection;
+mod constants;
+mod decision;
+mod fields;
+mod injection;
+mod injection_object;
+mod interpreter;
+mod lent;
+mod object;
+mod proxy_table;
+mod response;
+mod resultset;
+mod rows;
+mod script_file;
+mod state;
+
+pub use connection::{BackendState, BackendView, Connection, Endpoint, Greeting, Login, Peer};
+pub use decision::{Decision, Hook, Response};
+pub use injection::{Buffered, Injection, InjectionResult, Statistics};
+pub use state::{LoadError, Loaded, OnLoadError, Options, State, StateError};

@@ -1,0 +1,83 @@
+//! `proxy.connection`: the connection whose hook runs.
+
+use mlua::{Error, IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
+
+use crate::callback::{self, bad_argument, key_text};
+use crate::lent;
+use crate::object::socket::{Identity, Socket};
+
+/// `proxy.connection`, by the connection's number. One per connection.
+#[derive(Debug)]
+pub(crate) struct ConnectionObject {
+    /// The connection's number.
+    pub(crate) id: u64,
+}
+
+impl UserData for ConnectionObject {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        callback::metamethod(fields, MetaMethod::Index, read);
+        callback::metamethod(fields, MetaMethod::NewIndex, write);
+    }
+}
+
+fn read(lua: &Lua, this: &ConnectionObject, key: Value) -> Result<Value> {
+    match key_text(&key).as_str() {
+        // The backend's number in `proxy.global.backends`, from 1; 0 for none.
+        "backend_ndx" => lent::with(lua, this.id, |lent| {
+            lent.connection.backend_ndx.cast_signed().into_lua(lua)
+        }),
+        // The socket object of the client.
+        "client" => lent::with(lua, this.id, |_| {
+            let connection = this.id;
+            Socket::Client { connection }.into_lua(lua)
+        }),
+        // The socket object of the server; nil while none is attached.
+        "server" => lent::with(lua, this.id, |lent| {
+            let server = lent.connection.server.as_ref();
+            let server = server.filter(|_| !lent.server_given_up);
+            let socket = server.map(|server| Socket::Server {
+                connection: this.id,
+                identity: Identity::of(server),
+            });
+            socket.into_lua(lua)
+        }),
+        name @ ("default_db" | "thread_id" | "mysqld_version") => {
+            Err(Error::RuntimeError(format!(
+                "proxy.connection.{name} is deprecated, use proxy.connection.client.{name} or \
+                 proxy.connection.server.{name} instead"
+            )))
+        }
+        _ => Ok(Value::Nil),
+    }
+}
+
+fn write(lua: &Lua, this: &ConnectionObject, (key, value): (Value, Value)) -> Result<()> {
+    match key_text(&key).as_str() {
+        // The backend to use, from 1. 0 gives up the server that is attached; without one it changes nothing.
+        "backend_ndx" => {
+            let ndx = callback::integer(lua, &value)
+                .ok_or_else(|| bad_argument(3, "backend_ndx", "number", &value))?;
+            let ndx = isize::try_from(ndx).unwrap_or(isize::MAX);
+            lent::with(lua, this.id, |lent| {
+                if ndx != 0 {
+                    lent.connection.backend_ndx = ndx.cast_unsigned();
+                } else if lent.connection.server.is_some() && !lent.server_given_up {
+                    lent.connection.backend_ndx = 0;
+                    lent.server_given_up = true;
+                }
+                Ok(())
+            })
+        }
+        // Closes the connection after the next result was delivered. Write-only.
+        "connection_close" => {
+            let Value::Boolean(close) = value else {
+                return Err(bad_argument(3, "connection_close", "boolean", &value));
+            };
+            lent::with(lua, this.id, |lent| {
+                lent.connection.connection_close = close;
+                Ok(())
+            })
+        }
+        _ => Err(callback::not_writable("proxy.connection.", &key)),
+    }
+}

@@ -1,0 +1,118 @@
+//! `proxy.queries`: what the script sends to the server in place of the client's command, or beside it.
+
+use std::time::Instant;
+
+use mlua::{Error, Function, Lua, MetaMethod, Result, Table, UserData, UserDataFields, Value};
+
+use crate::Injection;
+use crate::callback::{self, bad_argument, key_text};
+use crate::lent;
+
+/// Queries that may wait in one connection. Far beyond any script's need; a loop that never ends stops here.
+const MAX_QUERIES: usize = 65_536;
+
+const METHODS: &str = "mysql-proxy.queries";
+
+/// `proxy.queries`, by the connection's number. One per connection.
+#[derive(Debug)]
+pub(crate) struct Queries {
+    /// The connection's number.
+    pub(crate) connection: u64,
+}
+
+impl UserData for Queries {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        callback::metamethod(fields, MetaMethod::Index, read);
+        callback::metamethod(fields, MetaMethod::Len, len);
+    }
+}
+
+/// Once per interpreter, before any `proxy.queries` is used.
+pub(crate) fn install(lua: &Lua) -> Result<()> {
+    let methods = lua.create_table()?;
+    // append(id, packet [, { resultset_is_needed = BOOLEAN }]): behind all others.
+    methods.raw_set("append", queue(lua, "append")?)?;
+    // prepend(id, packet [, { resultset_is_needed = BOOLEAN }]): before all others.
+    methods.raw_set("prepend", queue(lua, "prepend")?)?;
+    // reset(): forgets all that wait.
+    methods.raw_set("reset", callback::method(lua, reset)?)?;
+    // len(), `#proxy.queries`: how many wait.
+    methods.raw_set("len", callback::method(lua, len)?)?;
+    methods.raw_set("__len", callback::method(lua, len)?)?;
+    lua.set_named_registry_value(METHODS, methods)
+}
+
+fn read(lua: &Lua, _: &Queries, key: Value) -> Result<Value> {
+    let methods: Table = lua.named_registry_value(METHODS)?;
+    methods.raw_get(key_text(&key))
+}
+
+fn len(lua: &Lua, this: &Queries, (): ()) -> Result<usize> {
+    lent::with(lua, this.connection, |lent| {
+        Ok(lent.connection.queries.len())
+    })
+}
+
+fn reset(lua: &Lua, this: &Queries, (): ()) -> Result<()> {
+    lent::with(lua, this.connection, |lent| {
+        lent.connection.queries.clear();
+        Ok(())
+    })
+}
+
+fn queue(lua: &Lua, name: &'static str) -> Result<Function> {
+    callback::method(
+        lua,
+        move |lua, this: &Queries, (id, packet, options): (Value, Value, Value)| {
+            let injection = injection(lua, name, &id, &packet, options)?;
+            lent::with(lua, this.connection, |lent| {
+                let queries = &mut lent.connection.queries;
+                if queries.len() >= MAX_QUERIES {
+                    return Err(Error::RuntimeError(format!(
+                        "proxy.queries is full: {MAX_QUERIES} queries wait"
+                    )));
+                }
+                match name {
+                    "prepend" => queries.push_front(injection),
+                    _ => queries.push_back(injection),
+                }
+                Ok(())
+            })
+        },
+    )
+}
+
+fn injection(
+    lua: &Lua,
+    name: &str,
+    id: &Value,
+    packet: &Value,
+    options: Value,
+) -> Result<Injection> {
+    let number = callback::integer(lua, id).ok_or_else(|| bad_argument(1, name, "number", id))?;
+    let packet =
+        callback::bytes(lua, packet).ok_or_else(|| bad_argument(2, name, "string", packet))?;
+    Ok(Injection {
+        // Scripts' numbers are a C int.
+        id: number as i32,
+        packet,
+        resultset_is_needed: resultset_is_needed(name, options)?,
+        queued_at: Instant::now(),
+    })
+}
+
+fn resultset_is_needed(name: &str, options: Value) -> Result<bool> {
+    let options = match options {
+        Value::Nil => return Ok(false),
+        Value::Table(options) => options,
+        other => return Err(bad_argument(3, name, "table", &other)),
+    };
+    match options.get("resultset_is_needed")? {
+        Value::Nil => Ok(false),
+        Value::Boolean(is_needed) => Ok(is_needed),
+        other => Err(Error::RuntimeError(format!(
+            "bad argument #3 to '{name}' (resultset_is_needed has to be a boolean, got {})",
+            other.type_name()
+        ))),
+    }
+}

@@ -1,0 +1,221 @@
+//! `inj.resultset`: what is known of a response, and the response itself where the script asked to keep it.
+//!
+//! Numbers and flags are of the whole response, or of its last part; `fields` and `rows` are of the first resultset.
+
+use std::sync::{Arc, Weak};
+
+use mlua::{Error, Function, Lua, Result, Table, UserData, UserDataFields};
+use protocol::response::{EofPacket, ErrPacket, OkPacket};
+use protocol::resultset::{ColumnCount, ColumnDefinition41};
+use protocol::{Capabilities, DecodeError, StatusFlags};
+
+use crate::fields::FieldsObject;
+use crate::injection_object::expired;
+use crate::rows::Rows;
+use crate::{Buffered, InjectionResult, Statistics};
+
+/// The first byte of a LOCAL INFILE request.
+const LOCAL_INFILE_HEADER: u8 = 0xfb;
+/// A text row that starts with 0xfe has at least these: the value's length alone takes nine.
+const ROW_BYTES_MIN: usize = 9;
+
+/// `inj.resultset`; every access makes a new one.
+pub(crate) struct ResultsetObject {
+    result: Weak<InjectionResult>,
+}
+
+impl ResultsetObject {
+    pub(crate) fn new(result: Weak<InjectionResult>) -> Self {
+        Self { result }
+    }
+
+    fn result(&self) -> Result<Arc<InjectionResult>> {
+        self.result.upgrade().ok_or_else(expired)
+    }
+
+    fn statistics(&self) -> Result<Statistics> {
+        Ok(self.result()?.statistics)
+    }
+
+    /// What `field` is read from, if it is there.
+    fn read<R>(&self, field: &str, read: impl FnOnce(&Buffered) -> Result<R>) -> Result<R> {
+        match &self.result()?.buffered {
+            Some(buffered) => read(buffered),
+            None => Err(Error::runtime(format!(
+                ".resultset.{field} isn't available if 'resultset_is_needed ~= true'"
+            ))),
+        }
+    }
+
+    fn fields(&self) -> Result<FieldsObject> {
+        self.read("fields", |buffered| match FirstResultset::of(buffered) {
+            Ok(None) => Ok(FieldsObject::new(0, Vec::new())),
+            Ok(Some(first)) => {
+                let definitions = first.definitions(buffered).map_err(malformed)?;
+                Ok(FieldsObject::new(first.count.columns, definitions))
+            }
+            Err(error) => Err(malformed(error)),
+        })
+    }
+
+    fn rows(&self, lua: &Lua) -> Result<Option<Function>> {
+        self.read("rows", |buffered| {
+            if buffered.is_binary {
+                return Err(Error::runtime(
+                    ".resultset.rows isn't available for prepared statements",
+                ));
+            }
+            let first = FirstResultset::of(buffered).map_err(malformed)?;
+            first
+                .map(|first| {
+                    let at = first.rows_at(buffered).map_err(malformed)?;
+                    let columns = first.count.columns;
+                    Rows::new(self.result.clone(), columns, at).into_iterator(lua)
+                })
+                .transpose()
+        })
+    }
+
+    fn raw(&self, lua: &Lua) -> Result<Option<mlua::LuaString>> {
+        self.read("raw", |buffered| {
+            let first = next_payload(&buffered.payloads, &mut 0);
+            first.map(|payload| lua.create_string(payload)).transpose()
+        })
+    }
+}
+
+impl UserData for ResultsetObject {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        fields.add_field_method_get("row_count", |_, this| Ok(this.statistics()?.row_count));
+        fields.add_field_method_get("bytes", |_, this| Ok(this.statistics()?.bytes));
+        fields.add_field_method_get("flags", |lua, this| flags(lua, this.statistics()?.status));
+        fields.add_field_method_get("warning_count", |_, this| {
+            Ok(this.statistics()?.warning_count)
+        });
+        fields.add_field_method_get("affected_rows", |_, this| {
+            Ok(this.statistics()?.affected_rows)
+        });
+        fields.add_field_method_get("insert_id", |_, this| Ok(this.statistics()?.insert_id));
+        fields.add_field_method_get("query_status", |_, this| {
+            Ok(this.statistics()?.query_status)
+        });
+        fields.add_field_method_get("fields", |_, this| this.fields());
+        fields.add_field_method_get("rows", |lua, this| this.rows(lua));
+        fields.add_field_method_get("raw", |lua, this| this.raw(lua));
+    }
+}
+
+fn flags(lua: &Lua, status: StatusFlags) -> Result<Table> {
+    let table = lua.create_table_with_capacity(0, 4)?;
+    for (name, flag) in [
+        ("in_trans", StatusFlags::IN_TRANS),
+        ("auto_commit", StatusFlags::AUTOCOMMIT),
+        ("no_good_index_used", StatusFlags::NO_GOOD_INDEX_USED),
+        ("no_index_used", StatusFlags::NO_INDEX_USED),
+    ] {
+        table.raw_set(name, status.contains(flag))?;
+    }
+    Ok(table)
+}
+
+fn malformed(error: DecodeError) -> Error {
+    Error::runtime(format!("the server's response cannot be read: {error}"))
+}
+
+/// Where the first resultset of a response is.
+struct FirstResultset {
+    count: ColumnCount,
+    /// The payload behind the column count.
+    definitions_at: usize,
+}
+
+impl FirstResultset {
+    /// `None` for an OK, an ERR, an EOF and a LOCAL INFILE request.
+    fn of(buffered: &Buffered) -> std::result::Result<Option<Self>, DecodeError> {
+        let mut at = 0;
+        let payload = next_payload(&buffered.payloads, &mut at).unwrap_or_default();
+        match payload.first() {
+            None
+            | Some(
+                &(OkPacket::HEADER | ErrPacket::HEADER | EofPacket::HEADER | LOCAL_INFILE_HEADER),
+            ) => Ok(None),
+            Some(_) => Ok(Some(Self {
+                count: ColumnCount::decode(payload, buffered.capabilities)?,
+                definitions_at: at,
+            })),
+        }
+    }
+
+    /// Empty where they are left out.
+    fn definitions(
+        &self,
+        buffered: &Buffered,
+    ) -> std::result::Result<Vec<ColumnDefinition41>, DecodeError> {
+        let mut at = self.definitions_at;
+        (0..self.definition_count())
+            .map(|_| {
+                let payload = next_payload(&buffered.payloads, &mut at).unwrap_or_default();
+                ColumnDefinition41::decode_negotiated(payload, buffered.capabilities)
+            })
+            .collect()
+    }
+
+    /// The payload of the first row, or of what stands in its place.
+    fn rows_at(&self, buffered: &Buffered) -> std::result::Result<usize, DecodeError> {
+        let payloads = &buffered.payloads;
+        let mut at = self.definitions_at;
+        for _ in 0..self.definition_count() {
+            if next_payload(payloads, &mut at).is_none() {
+                return Ok(at);
+            }
+        }
+        if buffered.capabilities.contains(Capabilities::DEPRECATE_EOF) {
+            return Ok(at);
+        }
+        let behind = at;
+        match next_payload(payloads, &mut at) {
+            Some(payload) if is_end_of_rows(payload, buffered.capabilities) => Ok(at),
+            Some([first, ..]) if *first != ErrPacket::HEADER => Err(DecodeError::Invalid {
+                packet: "response",
+                field: "first byte of the EOF after definitions",
+                value: (*first).into(),
+            }),
+            _ => Ok(behind),
+        }
+    }
+
+    fn definition_count(&self) -> u64 {
+        match self.count.has_definitions {
+            true => self.count.columns,
+            false => 0,
+        }
+    }
+}
+
+/// The payload at `at`, which moves behind it. MariaDB's progress reports are nothing that a script sees.
+pub(crate) fn next_payload<'a>(payloads: &'a [Vec<u8>], at: &mut usize) -> Option<&'a [u8]> {
+    loop {
+        let payload = payloads.get(*at)?;
+        *at += 1;
+        if !is_progress_report(payload) {
+            return Some(payload);
+        }
+    }
+}
+
+fn is_progress_report(payload: &[u8]) -> bool {
+    payload.first() == Some(&ErrPacket::HEADER)
+        && ErrPacket::decode(payload).is_ok_and(|err| err.code == ErrPacket::PROGRESS_REPORT)
+}
+
+/// True for an EOF, of one byte too, and for the OK in its place under DEPRECATE_EOF.
+pub(crate) fn is_end_of_rows(payload: &[u8], capabilities: Capabilities) -> bool {
+    payload.first() == Some(&EofPacket::HEADER)
+        && match capabilities.contains(Capabilities::DEPRECATE_EOF) {
+            true => payload.len() < protocol::limits::PACKET_PAYLOAD_BYTES_MAX,
+            false => payload.len() < ROW_BYTES_MIN,
+        }
+}
+
+#[cfg(test)]
+mod tests;

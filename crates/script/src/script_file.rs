@@ -1,0 +1,234 @@
+//! The script's file: its versions, compiled once each, and which of them connections get.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use mlua::chunk::ChunkMode;
+use mlua::{Function, Lua};
+use tracing::{error, info};
+
+use crate::LoadError;
+use crate::callback;
+
+/// A script's size in bytes. Far beyond any script; a path that leads to something else by mistake stops here.
+const MAX_SCRIPT_BYTES: u64 = 16 * 1024 * 1024;
+
+/// File systems note times as coarsely as this. A file that was read sooner after its last change may have changed
+/// again without showing it, so until then its text is compared too.
+const COARSEST_MTIME: Duration = Duration::from_secs(2);
+
+/// The file, the version that it has, and the last one that worked.
+pub(crate) struct ScriptFile {
+    path: PathBuf,
+    current: Option<Version>,
+    /// Set while `current` has not worked.
+    last_good: Option<Version>,
+}
+
+struct Version {
+    identity: Identity,
+    source: Vec<u8>,
+    read_at: SystemTime,
+    /// The main function, or why there is none.
+    main: Result<Function, String>,
+    has_worked: bool,
+    fault: Option<Fault>,
+}
+
+/// What went wrong last with a version.
+struct Fault {
+    message: String,
+    /// Connections that any fault of this version touched.
+    connections: u64,
+}
+
+/// Tells versions of a file apart.
+#[derive(Debug, PartialEq, Eq)]
+enum Identity {
+    Missing(io::ErrorKind),
+    File {
+        /// Seconds and nanoseconds.
+        modified: (i64, i64),
+        size: u64,
+        device: u64,
+        inode: u64,
+    },
+}
+
+impl ScriptFile {
+    /// Reads nothing.
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            current: None,
+            last_good: None,
+        }
+    }
+
+    /// The main function of the version that the file has now, or why there is none.
+    pub(crate) fn main(&mut self, lua: &Lua) -> Result<Function, String> {
+        let version = match self.current.take() {
+            Some(current) if !current.is_outdated(&self.path) => current,
+            outdated => {
+                let next = Version::load(lua, &self.path);
+                match outdated {
+                    Some(current) if next.is_same(&current) => Version {
+                        read_at: next.read_at,
+                        ..current
+                    },
+                    Some(current) => {
+                        self.retire(current);
+                        next
+                    }
+                    None => next,
+                }
+            }
+        };
+        self.current.insert(version).main.clone()
+    }
+
+    /// The current version's main function ran to its end.
+    pub(crate) fn worked(&mut self) {
+        if let Some(current) = &mut self.current {
+            current.has_worked = true;
+            self.last_good = None;
+        }
+    }
+
+    /// A connection could not get the current version. Logged once for each version and fault.
+    pub(crate) fn failed(&mut self, what: &LoadError, message: &str, instead: &str) {
+        if let Some(current) = &mut self.current {
+            current.note(&self.path, what, message, instead);
+        }
+    }
+
+    /// The last version that worked, where that is not the current one.
+    pub(crate) fn last_good(&self) -> Option<Function> {
+        self.last_good.as_ref()?.main.clone().ok()
+    }
+
+    /// [`Self::failed`] for the version of [`Self::last_good`].
+    pub(crate) fn last_good_failed(&mut self, message: &str, instead: &str) {
+        if let Some(version) = &mut self.last_good {
+            version.note(&self.path, &LoadError::Execute, message, instead);
+        }
+    }
+
+    fn retire(&mut self, version: Version) {
+        if let Some(fault) = &version.fault {
+            info!(
+                "the version of {} that failed is replaced; it touched {} connection(s)",
+                self.path.display(),
+                fault.connections
+            );
+        }
+        if version.has_worked {
+            self.last_good = Some(version);
+        }
+    }
+}
+
+impl Version {
+    fn load(lua: &Lua, path: &Path) -> Self {
+        let read_at = SystemTime::now();
+        let (identity, source) = match read(path) {
+            Ok((metadata, source)) => (Identity::of(&metadata), Ok(source)),
+            Err(error) => (Identity::Missing(error.kind()), Err(error.to_string())),
+        };
+        let main = source
+            .as_ref()
+            .map_err(String::clone)
+            .and_then(|source| compile(lua, path, source));
+        Self {
+            identity,
+            source: source.unwrap_or_default(),
+            read_at,
+            main,
+            has_worked: false,
+            fault: None,
+        }
+    }
+
+    fn is_same(&self, other: &Self) -> bool {
+        self.identity == other.identity && self.source == other.source
+    }
+
+    fn is_outdated(&self, path: &Path) -> bool {
+        let found = match fs::metadata(path) {
+            Ok(metadata) => Identity::of(&metadata),
+            Err(error) => Identity::Missing(error.kind()),
+        };
+        found != self.identity || self.identity.is_younger_than(COARSEST_MTIME, self.read_at)
+    }
+
+    fn note(&mut self, path: &Path, what: &LoadError, message: &str, instead: &str) {
+        let connections = self.fault.as_ref().map_or(0, |fault| fault.connections);
+        if self
+            .fault
+            .as_ref()
+            .is_none_or(|fault| fault.message != message)
+        {
+            let path = path.display();
+            match what {
+                LoadError::Load => error!("lua_load_file({path}) failed: {message}; {instead}"),
+                LoadError::Execute => error!("(lua-error) [{path}] {message}; {instead}"),
+            }
+        }
+        self.fault = Some(Fault {
+            message: message.to_owned(),
+            connections: connections + 1,
+        });
+    }
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Self {
+        Self::File {
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            size: metadata.size(),
+            device: metadata.dev(),
+            inode: metadata.ino(),
+        }
+    }
+
+    fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {
+        let Self::File { modified, .. } = self else {
+            return false;
+        };
+        let now = now
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap_or_default();
+        let (seconds, nanoseconds) = modified;
+        let modified = i128::from(*seconds) * 1_000_000_000 + i128::from(*nanoseconds);
+        now.as_nanos().cast_signed() < modified + age.as_nanos().cast_signed()
+    }
+}
+
+fn read(path: &Path) -> io::Result<(Metadata, Vec<u8>)> {
+    // Opening a named pipe waits for a writer, so what is no file is turned away before.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    let file = File::open(path)?;
+    let metadata = file.metadata()?;
+    let mut source = Vec::new();
+    file.take(MAX_SCRIPT_BYTES + 1).read_to_end(&mut source)?;
+    if source.len() as u64 > MAX_SCRIPT_BYTES {
+        return Err(io::Error::other(format!(
+            "it is larger than {MAX_SCRIPT_BYTES} bytes"
+        )));
+    }
+    Ok((metadata, source))
+}
+
+/// The chunk is named by the bare path, so that messages begin with `[string "/path/script.lua"]:LINE:`.
+fn compile(lua: &Lua, path: &Path, source: &[u8]) -> Result<Function, String> {
+    lua.load(source)
+        .set_name(path.to_string_lossy())
+        .set_mode(ChunkMode::Text)
+        .into_function()
+        .map_err(|error| callback::text(&error))
+}
