@@ -29,6 +29,8 @@ pub enum Layout {
     Text,
     /// OK, LOCAL INFILE, or resultsets: any number of them.
     Resultsets,
+    /// The same for a COM_STMT_EXECUTE that asks for a cursor: where one was opened, no rows follow the definitions.
+    Cursor,
     /// COM_STMT_PREPARE_OK with its definitions.
     Prepare,
     /// Column definitions up to an EOF, without a count.

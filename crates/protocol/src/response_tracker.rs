@@ -32,6 +32,8 @@ const METADATA_NONE: u8 = 0;
 #[derive(Debug, Clone)]
 pub struct ResponseTracker {
     capabilities: Capabilities,
+    /// The command asked for a cursor.
+    wants_cursor: bool,
     state: State,
     /// Header and first bytes of a packet that came in pieces.
     stash: [u8; PREFIX_BYTES_MAX],
@@ -114,10 +116,11 @@ impl ResponseTracker {
     pub fn new(layout: Layout, capabilities: Capabilities) -> Self {
         Self {
             capabilities,
+            wants_cursor: layout == Layout::Cursor,
             state: match layout {
                 Layout::Generic => State::Generic,
                 Layout::Text => State::Text,
-                Layout::Resultsets => State::ResultsetStart,
+                Layout::Resultsets | Layout::Cursor => State::ResultsetStart,
                 Layout::Prepare => State::PrepareStart,
                 Layout::Columns => State::FieldList,
                 Layout::Rows => State::Rows,
@@ -361,13 +364,16 @@ impl ResponseTracker {
         }
     }
 
-    /// An open cursor has no rows here; they are fetched.
+    /// The rows of a cursor are fetched. A procedure's own cursor sets the same flag, but only there does more follow.
     fn definitions_eof(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
         self.eof_status(first, prefix)?;
-        if self.has_status(StatusFlags::CURSOR_EXISTS) {
-            return Ok(self.after_result());
-        }
-        Ok(State::Rows)
+        let is_opened = self.wants_cursor
+            && self.has_status(StatusFlags::CURSOR_EXISTS)
+            && !self.has_status(StatusFlags::MORE_RESULTS_EXISTS);
+        Ok(match is_opened {
+            true => State::Ended,
+            false => State::Rows,
+        })
     }
 
     fn row(&mut self, first: u8, prefix: &[u8], length: usize) -> Result<State, DecodeError> {

@@ -215,12 +215,51 @@ fn an_open_cursor_has_no_rows() {
             .packet(&[2])
             .definitions(2)
             .end_of_rows(capabilities, status);
-        check(Layout::Resultsets, capabilities, &response, status);
+        check(Layout::Cursor, capabilities, &response, status);
         let fetched = Response::new()
             .packet(b"\0\0\x01")
             .packet(b"\0\0\x02")
             .end_of_rows(capabilities, status);
         check(Layout::Rows, capabilities, &fetched, status);
+    }
+}
+
+/// `CREATE PROCEDURE p() BEGIN DECLARE c CURSOR FOR ...; OPEN c; SELECT 1; CLOSE c; END`
+#[test]
+fn a_cursor_inside_a_procedure_takes_no_rows_away() {
+    let more = StatusFlags::MORE_RESULTS_EXISTS;
+    let last = StatusFlags::AUTOCOMMIT;
+    for capabilities in [PLAIN, DEPRECATE_EOF] {
+        let call = Response::new()
+            .resultset(
+                capabilities,
+                &[b"\x011\x012"],
+                more | StatusFlags::CURSOR_EXISTS,
+            )
+            .ok(last);
+        for layout in [Layout::Resultsets, Layout::Cursor] {
+            check(layout, capabilities, &call, last);
+        }
+    }
+    // Whoever asked for no cursor gets rows, whatever the flags say.
+    let status = StatusFlags::CURSOR_EXISTS;
+    let rows = Response::new().resultset(PLAIN, &[b"\x011\x012"], status);
+    check(Layout::Resultsets, PLAIN, &rows, status);
+}
+
+#[test]
+fn a_statement_without_a_cursor_answers_as_ever() {
+    let status = StatusFlags::AUTOCOMMIT;
+    for capabilities in [PLAIN, DEPRECATE_EOF] {
+        let rows = Response::new().resultset(capabilities, &[b"\x011\x012"], status);
+        check(Layout::Cursor, capabilities, &rows, status);
+        check(
+            Layout::Cursor,
+            capabilities,
+            &Response::new().ok(status),
+            status,
+        );
+        check(Layout::Cursor, capabilities, &Response::new().err(), None);
     }
 }
 
@@ -479,6 +518,7 @@ fn layouts() -> impl Strategy<Value = Layout> {
         Layout::Generic,
         Layout::Text,
         Layout::Resultsets,
+        Layout::Cursor,
         Layout::Prepare,
         Layout::Columns,
         Layout::Rows,
