@@ -32,7 +32,7 @@ pub use connection::Connection;
 pub use fake_server::FakeServer;
 pub use fault_link::{Direction, FaultLink, Faults};
 pub use mariadb::MariaDb;
-pub use mysql97::Mysql97;
+pub use mysql97::{Mysql97, skip};
 pub use process::{Finished, Process};
 pub use proxy_process::ProxyProcess;
 pub use scratch_directory::ScratchDirectory;

@@ -66,7 +66,7 @@ impl Mysql97 {
 
 /// Says that this test is skipped: on standard error, and in the file that `cargo xtask test` prints at its
 /// end, because test runners hide the output of a test that passes.
-fn skip(reason: &str) {
+pub fn skip(reason: &str) {
     let name = env::var("NEXTEST_TEST_NAME").ok();
     let name = name
         .or_else(|| thread::current().name().map(str::to_owned))

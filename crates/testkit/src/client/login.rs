@@ -3,8 +3,10 @@
 use protocol::{
     Capabilities,
     auth::{self, caching_sha2_password, mysql_native_password},
+    change_user::ChangeUser,
     connection_phase::{AuthPacket, HandshakeResponse41, HandshakeV10},
     response::ErrPacket,
+    wire::Writer,
 };
 
 use super::{Client, ClientError};
@@ -113,18 +115,49 @@ impl Login {
             auth_path: AuthPath::Scramble,
             sequence_id,
         };
-        self.authenticate(&mut client)?;
+        let (plugin, nonce) = self.first_plugin(&client);
+        let response = self.handshake_response(capabilities, &plugin, &nonce);
+        client.send_auth(&response)?;
+        self.authenticate(&mut client, plugin, nonce)?;
         Ok(client)
     }
 
-    fn authenticate(&self, client: &mut Client) -> Result<(), ClientError> {
-        let mut nonce = client.greeting.auth_plugin_data.clone();
-        let mut plugin = self
-            .plugin
-            .clone()
-            .unwrap_or_else(|| client.greeting.auth_plugin_name.clone());
-        let response = self.handshake_response(client.capabilities, &plugin, &nonce);
-        client.send_auth(&response)?;
+    /// COM_CHANGE_USER: logs in on a connection that has a login. Flags stay what they are.
+    pub fn change_user(&self, client: &mut Client) -> Result<(), ClientError> {
+        let (plugin, nonce) = self.first_plugin(client);
+        let mut attributes = Vec::new();
+        if client.capabilities.contains(Capabilities::CONNECT_ATTRS) {
+            Writer::new(&mut attributes).lenenc_bytes(&encode_attributes(&self.attributes));
+        }
+        let change = ChangeUser {
+            username: self.user.as_bytes(),
+            auth_response: &self.scramble(&plugin, &nonce),
+            database: self.database.as_bytes(),
+            character_set: Some(CHARACTER_SET.into()),
+            auth_plugin_name: &plugin,
+            rest: &attributes,
+        };
+        let mut payload = Vec::new();
+        change.encode(client.capabilities, &mut payload);
+        client.sequence_id = 0;
+        client.auth_path = AuthPath::Scramble;
+        client.send_auth(&payload)?;
+        self.authenticate(client, plugin, nonce)
+    }
+
+    /// The plugin that answers unasked, and its nonce.
+    fn first_plugin(&self, client: &Client) -> (Vec<u8>, Vec<u8>) {
+        let greeting = &client.greeting;
+        let plugin = self.plugin.as_ref().unwrap_or(&greeting.auth_plugin_name);
+        (plugin.clone(), greeting.auth_plugin_data.clone())
+    }
+
+    fn authenticate(
+        &self,
+        client: &mut Client,
+        mut plugin: Vec<u8>,
+        mut nonce: Vec<u8>,
+    ) -> Result<(), ClientError> {
         loop {
             let payload = client.read_payload()?;
             match AuthPacket::decode(&payload)? {
@@ -221,7 +254,7 @@ impl Client {
 
 fn encode_attributes(attributes: &[(String, String)]) -> Vec<u8> {
     let mut bytes = Vec::new();
-    let mut writer = protocol::wire::Writer::new(&mut bytes);
+    let mut writer = Writer::new(&mut bytes);
     for (name, value) in attributes {
         writer.lenenc_bytes(name.as_bytes());
         writer.lenenc_bytes(value.as_bytes());
