@@ -72,12 +72,7 @@ async fn establish(
             last_words::before_greeting(&mut client, &error).await;
             Err(error.into())
         }
-        Some(Ok(connected)) => {
-            let login = login::log_in(client, connected, context);
-            unless_expired(registration, login)
-                .await
-                .unwrap_or(Err(SessionError::Shutdown))
-        }
+        Some(Ok(connected)) => login::log_in(client, connected, context, registration).await,
     }
 }
 

@@ -14,7 +14,8 @@ use super::Context;
 use super::authentication::{Authentication, Decision, FirstAnswer};
 use super::connect::Connected;
 use super::error::{Party, Refusal, SessionError};
-use super::last_words;
+use super::{last_words, unless_expired};
+use crate::shutdown::Registration;
 
 /// What both sides may agree on. The rest needs the proxy's help (TLS, compression) or is unknown to it.
 const RELAYED: Capabilities = Capabilities::from_bits_retain(0x3f_ffff_ffff)
@@ -44,6 +45,7 @@ pub(super) async fn log_in(
     mut client: Stream,
     connected: Connected,
     context: &Context,
+    registration: &Registration,
 ) -> Result<LoggedIn, SessionError> {
     let Connected { count, greeted } = connected;
     let Greeted {
@@ -57,7 +59,10 @@ pub(super) async fn log_in(
         handshake.auth_plugin_data.clone(),
         context.settings.login_timeout,
     );
-    let outcome = attempt(&mut login, payload, &handshake).await;
+    let attempt = attempt(&mut login, payload, &handshake);
+    let outcome = unless_expired(registration, attempt)
+        .await
+        .unwrap_or(Err(SessionError::Shutdown));
     let client_sequence_id = login.client_sequence_id;
     let stage = match login.backend_sequence_id {
         0 => Stage::Greeted(&handshake),
