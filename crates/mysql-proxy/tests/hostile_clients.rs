@@ -225,6 +225,7 @@ fn two_thousand_clients_that_never_log_in() {
         assert_eq!(connection.read_to_end(1).unwrap(), [], "closed in order");
     }
     wait::until("the files are closed", SOON, || open_files(&proxy) <= files);
+    honest.ping().unwrap();
     serves(&proxy);
 }
 

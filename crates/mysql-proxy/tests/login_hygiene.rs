@@ -144,6 +144,11 @@ fn give_up(quitter: &Quitter, address: SocketAddr, link: &FaultLink, server: &Se
     wait::until("all have connected", SOON, || {
         link.accepted() >= accepted + ATTEMPTS
     });
+    wait_until_done(server);
+}
+
+/// Waits until the server knows nobody any more who came through the link.
+fn wait_until_done(server: &Server) {
     let unfinished = "SELECT 1 FROM information_schema.processlist WHERE host LIKE '127.0.0.2%'";
     wait::until("the server is done with them", SOON, || {
         server.query(unfinished).is_empty()
@@ -204,6 +209,22 @@ fn probes_are_harmless(server: &Server) {
     log_in(proxy.address()).expect("the host is not blocked");
 }
 
+/// The proxy ends while clients are logging in.
+fn a_shutdown_is_harmless(server: &Server) {
+    let link = link_to(server);
+    let backend = format!("--proxy-backend-addresses={}", link.address());
+    let mut proxy = ProxyProcess::start(BINARY, &[&backend, "--shutdown-timeout=0.2"]);
+    let mut clients: Vec<_> = (0..ATTEMPTS)
+        .map(|_| Connection::tcp(proxy.address()).expect("the port is open"))
+        .collect();
+    for client in &mut clients {
+        client.read_payload(0).expect("the greeting comes");
+    }
+    assert_eq!(proxy.terminate().code(), Some(0));
+    wait_until_done(server);
+    log_in(link.address()).expect("the host is not blocked");
+}
+
 #[test]
 fn mariadb_locks_nobody_out() {
     nobody_is_locked_out(&MariaDb::start(&SERVER_OPTIONS));
@@ -241,4 +262,9 @@ fn mysql_holds_nothing_against_probes() {
         return;
     };
     probes_are_harmless(&server);
+}
+
+#[test]
+fn mariadb_holds_nothing_against_a_shutdown() {
+    a_shutdown_is_harmless(&MariaDb::start(&SERVER_OPTIONS));
 }
