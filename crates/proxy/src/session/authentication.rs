@@ -128,7 +128,9 @@ impl<'a> Authentication<'a> {
         }
         match plugin_name {
             SHA256_PASSWORD if self.backend.is_secure() => Err(needs_tls("sha256_password")),
-            SHA256_PASSWORD => Ok(FirstAnswer::Password(SHA256_REQUEST_PUBLIC_KEY)),
+            SHA256_PASSWORD if is_password(answer, SHA256_REQUEST_PUBLIC_KEY) => {
+                Ok(FirstAnswer::Password(SHA256_REQUEST_PUBLIC_KEY))
+            }
             MYSQL_CLEAR_PASSWORD if self.client.is_secure() => {
                 Err(needs_tls("mysql_clear_password"))
             }
@@ -266,7 +268,7 @@ impl<'a> Authentication<'a> {
         self.plugin_name = request.plugin_name.to_vec();
         self.nonce = request.plugin_data.to_vec();
         // Any answer will do for the question: only what the plugin may send in general counts.
-        if let FirstAnswer::Password(request) = self.first_answer(request.plugin_name, &[0])? {
+        if let FirstAnswer::Password(request) = self.first_answer(request.plugin_name, b"any")? {
             self.key_request = Some(request);
         }
         Ok(())
