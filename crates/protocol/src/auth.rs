@@ -16,3 +16,5 @@ pub const CACHING_SHA2_PASSWORD: &[u8] = b"caching_sha2_password";
 pub const SHA256_PASSWORD: &[u8] = b"sha256_password";
 /// The password itself, for servers that must see it.
 pub const MYSQL_CLEAR_PASSWORD: &[u8] = b"mysql_clear_password";
+/// MariaDB's questions and answers, for PAM: the answers are passwords as they are.
+pub const DIALOG: &[u8] = b"dialog";

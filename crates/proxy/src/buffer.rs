@@ -78,8 +78,10 @@ impl Buffer {
             if self.start > 0 {
                 self.bytes.drain(..self.start);
                 self.start = 0;
-            } else {
+            } else if self.bytes.capacity() < SIZES[SIZES.len() - 1] {
                 self.grow();
+            } else {
+                self.bytes.reserve_exact(self.bytes.capacity());
             }
         }
         &mut self.bytes
@@ -90,14 +92,11 @@ impl Buffer {
         !self.bytes.is_empty() && self.bytes.len() == self.bytes.capacity()
     }
 
-    /// The next larger kind; the largest stays as it is unless it is full.
+    /// The next larger kind; the largest stays as it is.
     pub(crate) fn grow(&mut self) {
         let capacity = self.bytes.capacity();
-        let larger = SIZES.into_iter().find(|&size| size > capacity);
-        match larger {
-            Some(size) => self.bytes.reserve_exact(size - self.bytes.len()),
-            None if self.is_full() => self.bytes.reserve_exact(capacity),
-            None => {}
+        if let Some(size) = SIZES.into_iter().find(|&size| size > capacity) {
+            self.bytes.reserve_exact(size - self.bytes.len());
         }
     }
 }

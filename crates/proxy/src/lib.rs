@@ -90,17 +90,21 @@ impl Proxy {
         let (stop, stopped) = UnixStream::pair()?;
         thread::scope(|scope| {
             let acceptor = thread::Builder::new().name("acceptor".to_owned());
-            acceptor.spawn_scoped(scope, || {
-                listener.accept_into(&workers, &stopped);
+            let acceptor = acceptor.spawn_scoped(scope, || {
+                listener.accept_into(&workers, &context.shutdown, &stopped);
                 // Whoever comes from now on is refused by the system.
                 drop(listener);
             })?;
             runtime.block_on(async {
                 watch_backends(&context);
                 context.shutdown.draining().await;
-                drop(stop);
-                drain(&context).await;
             });
+            drop(stop);
+            // The last client that it accepted is on its way to a worker. A panic of it is in the log.
+            let _ = acceptor.join();
+            runtime.block_on(drain(&context));
+            // A look-up of a name may still be blocked, for as long as the resolver likes.
+            runtime.shutdown_background();
             Ok(())
         })
     }
@@ -118,14 +122,14 @@ async fn drain(context: &Context) {
         settings, shutdown, ..
     } = context;
     let patience = settings.shutdown_timeout;
-    match shutdown.sessions() {
+    match shutdown.clients() {
         0 => return,
         n => info!("draining {n} sessions: busy ones have {patience:?} to finish"),
     }
     if timeout(patience, shutdown.drained()).await.is_ok() {
         return;
     }
-    let n = shutdown.sessions();
+    let n = shutdown.clients();
     info!("{n} sessions are still busy after {patience:?}, ending them");
     shutdown.expire();
     // Those who do not even take their last words are cut off with their worker.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
@@ -14,10 +14,11 @@ use backend::{Address, Target};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
 use tracing::{debug, warn};
 
+use crate::shutdown::Shutdown;
 use crate::worker::Workers;
 
 /// Clients that the system keeps for us while we are busy.
@@ -45,6 +46,7 @@ pub(crate) struct Listener {
 #[derive(Debug)]
 pub(crate) struct Accepted {
     pub(crate) socket: OwnedFd,
+    pub(crate) is_unix: bool,
     /// `None` for a Unix socket.
     pub(crate) peer: Option<SocketAddr>,
 }
@@ -75,13 +77,13 @@ impl Listener {
     }
 
     /// Deals clients to workers until the other end of `stop` is closed. Blocks: it has a thread of its own.
-    pub(crate) fn accept_into(&self, workers: &Workers, stop: &UnixStream) {
+    pub(crate) fn accept_into(&self, workers: &Workers, shutdown: &Shutdown, stop: &UnixStream) {
         let mut is_short = false;
         while self.wait_for_client(stop) {
-            match accept(self.socket.as_fd()) {
+            match self.accept() {
                 Ok(accepted) => {
                     is_short = false;
-                    workers.deal(accepted);
+                    workers.deal(accepted, shutdown.ticket());
                 }
                 Err(error) if is_shortage(error) => {
                     if !is_short {
@@ -94,6 +96,16 @@ impl Listener {
                 Err(error) => debug!("a client was gone before it was accepted: {error}"),
             }
         }
+    }
+
+    fn accept(&self) -> Result<Accepted, Errno> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (socket, peer) = acceptfrom_with(&self.socket, flags)?;
+        Ok(Accepted {
+            socket,
+            is_unix: self.unix_path.is_some(),
+            peer: peer.and_then(|peer| peer.try_into().ok()),
+        })
     }
 
     /// False when it is time to stop.
@@ -120,15 +132,6 @@ impl Drop for Listener {
             debug!("cannot remove {}: {error}", path.display());
         }
     }
-}
-
-fn accept(listener: BorrowedFd<'_>) -> Result<Accepted, Errno> {
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let (socket, peer) = acceptfrom_with(listener, flags)?;
-    Ok(Accepted {
-        socket,
-        peer: peer.and_then(|peer| peer.try_into().ok()),
-    })
 }
 
 fn is_shortage(error: Errno) -> bool {
@@ -180,10 +183,18 @@ fn remove_stale_socket(path: &Path) -> io::Result<()> {
         let text = "a file that is no socket is in the way";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, text));
     }
-    if UnixStream::connect(path).is_ok() {
-        return Err(io::ErrorKind::AddrInUse.into());
+    match probe_unix(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
+        // It answers, or would if its queue were not full.
+        _ => Err(io::ErrorKind::AddrInUse.into()),
     }
-    fs::remove_file(path)
+}
+
+/// Connects without waiting.
+fn probe_unix(path: &Path) -> io::Result<()> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    socket.connect(&SockAddr::unix(path)?)
 }
 
 #[cfg(test)]

@@ -88,12 +88,13 @@ async fn unless_expired<F: Future>(registration: &Registration, future: F) -> Op
     .await
 }
 
-/// One line that says who, what and what now. A client that leaves is no news.
+/// One line that says who, what and what now.
 fn log_end(id: u64, peer: Option<SocketAddr>, backend: Option<&str>, error: &SessionError) {
     let client = peer.map_or_else(|| "unix socket".to_owned(), |peer| peer.to_string());
     let with = backend.map_or_else(String::new, |backend| format!(", backend {backend}"));
     match error {
-        SessionError::Closed(Party::Client) => {
+        // A client that leaves is no news; and that there is no backend has been logged where it was found.
+        SessionError::Closed(Party::Client) | SessionError::NoBackend(_) => {
             debug!("session {id} (client {client}{with}): {error}");
         }
         _ if error.is_clients() => {

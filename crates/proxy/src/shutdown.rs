@@ -30,9 +30,13 @@ struct Inner {
     phase: watch::Sender<Phase>,
     next_id: AtomicU64,
     sessions: Mutex<HashMap<u64, (Waker, Arc<AtomicU8>)>>,
-    /// How many sessions there are, for those who wait for none.
+    /// How many tickets there are, for those who wait for none.
     count: watch::Sender<usize>,
 }
+
+/// A client that was accepted and whose session has not ended.
+#[derive(Debug)]
+pub(crate) struct Ticket(Shutdown);
 
 /// A session's place in the register.
 #[derive(Debug)]
@@ -68,15 +72,21 @@ impl Shutdown {
         let _ = phase.wait_for(|phase| *phase >= Phase::Draining).await;
     }
 
-    /// Resolves when no session is left.
+    /// One more client.
+    pub(crate) fn ticket(&self) -> Ticket {
+        self.0.count.send_modify(|count| *count += 1);
+        Ticket(self.clone())
+    }
+
+    /// Resolves when no ticket is left.
     pub(crate) async fn drained(&self) {
         let mut count = self.0.count.subscribe();
         let _ = count.wait_for(|count| *count == 0).await;
     }
 
-    /// How many sessions there are.
-    pub(crate) fn sessions(&self) -> usize {
-        self.lock().len()
+    /// How many tickets there are.
+    pub(crate) fn clients(&self) -> usize {
+        *self.0.count.borrow()
     }
 
     /// Adds the session whose task `waker` wakes.
@@ -86,7 +96,6 @@ impl Shutdown {
         // Read under the lock: a phase that comes later finds the session in the register.
         let phase = Arc::new(AtomicU8::new(*self.0.phase.borrow() as u8));
         sessions.insert(id, (waker, Arc::clone(&phase)));
-        self.0.count.send_replace(sessions.len());
         drop(sessions);
         Registration {
             id,
@@ -137,9 +146,13 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let mut sessions = self.shutdown.lock();
-        sessions.remove(&self.id);
-        self.shutdown.0.count.send_replace(sessions.len());
+        self.shutdown.lock().remove(&self.id);
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.0.0.count.send_modify(|count| *count -= 1);
     }
 }
 
@@ -150,6 +163,7 @@ mod tests {
     #[tokio::test]
     async fn sessions_are_told_and_the_last_one_ends_the_drain() {
         let shutdown = Shutdown::new();
+        let tickets = (shutdown.ticket(), shutdown.ticket());
         let early = shutdown.register(Waker::noop().clone());
         assert_eq!(early.phase(), Phase::Running);
         shutdown.drain();
@@ -160,8 +174,8 @@ mod tests {
         shutdown.expire();
         shutdown.drain();
         assert_eq!(early.phase(), Phase::Expired);
-        assert_eq!(shutdown.sessions(), 2);
-        drop((early, late));
+        assert_eq!(shutdown.clients(), 2);
+        drop(tickets);
         shutdown.drained().await;
     }
 }

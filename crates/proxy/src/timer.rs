@@ -1,8 +1,9 @@
 //! One deadline of a session. Moved at every wait, touched in the runtime's wheel only when it comes nearer.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
 
+use tokio::task::coop::unconstrained;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 /// Fires at the deadline set last.
@@ -38,7 +39,11 @@ impl Timer {
             return Poll::Pending;
         }
         self.is_armed = true;
-        while self.sleep.as_mut().poll(context).is_ready() {
+        // Without the task's budget: a poll that it refuses would leave nobody to wake.
+        while pin!(unconstrained(self.sleep.as_mut()))
+            .poll(context)
+            .is_ready()
+        {
             if Instant::now() >= self.deadline {
                 return Poll::Ready(());
             }
@@ -52,6 +57,8 @@ impl Timer {
 mod tests {
     use std::future::poll_fn;
     use std::time::Duration;
+
+    use tokio::task::coop::consume_budget;
 
     use super::*;
 
@@ -75,5 +82,19 @@ mod tests {
         timer.set(start + Duration::from_secs(5));
         poll_fn(|context| timer.poll(context)).await;
         assert_eq!(start.elapsed(), Duration::from_secs(5));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_task_without_budget_left_is_woken_all_the_same() {
+        let start = Instant::now();
+        let mut timer = Timer::new(start + Duration::from_secs(1));
+        let mut is_first = true;
+        poll_fn(|context| {
+            while is_first && pin!(consume_budget()).poll(context).is_ready() {}
+            is_first = false;
+            timer.poll(context)
+        })
+        .await;
+        assert_eq!(start.elapsed(), Duration::from_secs(1));
     }
 }

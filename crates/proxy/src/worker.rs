@@ -14,6 +14,7 @@ use backend::Stream;
 
 use crate::listener::Accepted;
 use crate::session::{self, Context};
+use crate::shutdown::Ticket;
 
 /// Clients on their way to one worker.
 const QUEUE: usize = 256;
@@ -24,15 +25,25 @@ pub(crate) struct Workers {
     list: Vec<Worker>,
 }
 
+/// A client on its way to its worker.
+#[derive(Debug)]
+struct Dealt {
+    accepted: Accepted,
+    ticket: Ticket,
+}
+
 #[derive(Debug)]
 struct Worker {
-    queue: Option<mpsc::Sender<Accepted>>,
+    queue: Option<mpsc::Sender<Dealt>>,
     sessions: Arc<AtomicUsize>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-/// A session counts for its worker until this is dropped.
-struct SessionCount(Arc<AtomicUsize>);
+/// A session counts for its worker and for the drain until this is dropped.
+struct SessionCount {
+    worker: Arc<AtomicUsize>,
+    _ticket: Ticket,
+}
 
 impl Workers {
     pub(crate) fn start(context: &Arc<Context>) -> io::Result<Self> {
@@ -44,7 +55,7 @@ impl Workers {
     }
 
     /// Gives a client to the worker with the fewest sessions. Waits while its queue is full.
-    pub(crate) fn deal(&self, accepted: Accepted) {
+    pub(crate) fn deal(&self, accepted: Accepted, ticket: Ticket) {
         let least = self
             .list
             .iter()
@@ -52,7 +63,7 @@ impl Workers {
         let Some(worker) = least else { return };
         let Some(queue) = &worker.queue else { return };
         worker.sessions.fetch_add(1, Ordering::Relaxed);
-        if queue.blocking_send(accepted).is_err() {
+        if queue.blocking_send(Dealt { accepted, ticket }).is_err() {
             worker.sessions.fetch_sub(1, Ordering::Relaxed);
             warn!("a worker is gone: its client was closed");
         }
@@ -81,7 +92,11 @@ impl Worker {
         let runtime = runtime()?;
         let thread = thread::Builder::new()
             .name(format!("worker-{index}"))
-            .spawn(move || runtime.block_on(serve(accepted, counter, context)))?;
+            .spawn(move || {
+                runtime.block_on(serve(accepted, counter, context));
+                // A look-up of a name may still be blocked, for as long as the resolver likes.
+                runtime.shutdown_background();
+            })?;
         Ok(Self {
             queue: Some(queue),
             sessions,
@@ -96,12 +111,16 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 }
 
 async fn serve(
-    mut queue: mpsc::Receiver<Accepted>,
+    mut queue: mpsc::Receiver<Dealt>,
     sessions: Arc<AtomicUsize>,
     context: Arc<Context>,
 ) {
-    while let Some(accepted) = queue.recv().await {
-        let count = SessionCount(Arc::clone(&sessions));
+    while let Some(dealt) = queue.recv().await {
+        let Dealt { accepted, ticket } = dealt;
+        let count = SessionCount {
+            worker: Arc::clone(&sessions),
+            _ticket: ticket,
+        };
         let peer = accepted.peer;
         match stream(accepted) {
             Ok(client) => {
@@ -117,14 +136,14 @@ async fn serve(
 }
 
 fn stream(accepted: Accepted) -> io::Result<Stream> {
-    match accepted.peer {
-        Some(_) => Stream::tcp(TcpStream::from_std(accepted.socket.into())?),
-        None => UnixStream::from_std(accepted.socket.into()).map(Stream::Unix),
+    match accepted.is_unix {
+        true => UnixStream::from_std(accepted.socket.into()).map(Stream::Unix),
+        false => Stream::tcp(TcpStream::from_std(accepted.socket.into())?),
     }
 }
 
 impl Drop for SessionCount {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        self.worker.fetch_sub(1, Ordering::Relaxed);
     }
 }

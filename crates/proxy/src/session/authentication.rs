@@ -13,7 +13,7 @@ use backend::Stream;
 use backend::packet_io::{Packet, PacketReader, write_packet};
 use protocol::StatusFlags;
 use protocol::auth::{
-    CACHING_SHA2_PASSWORD, MYSQL_CLEAR_PASSWORD, SHA256_PASSWORD, caching_sha2_password,
+    CACHING_SHA2_PASSWORD, DIALOG, MYSQL_CLEAR_PASSWORD, SHA256_PASSWORD, caching_sha2_password,
     encrypt_password,
 };
 use protocol::connection_phase::{AuthPacket, AuthSwitchRequest};
@@ -25,6 +25,8 @@ use super::error::{Party, Refusal, SessionError};
 
 /// What a backend gets to check a password: it may ask a directory or a person's telephone.
 const BACKEND_TIMEOUT: Duration = Duration::from_secs(60);
+/// Packets of a backend in one login. Several factors of several packets each stay far below.
+const BACKEND_PACKETS_MAX: u8 = 100;
 
 /// Both sides of a login in progress.
 pub(super) struct Authentication<'a> {
@@ -50,6 +52,8 @@ pub(super) struct Authentication<'a> {
     pub(super) password: Option<Vec<u8>>,
     /// The backend spoke last and waits.
     pub(super) is_backend_waiting: bool,
+    /// Packets of the backend so far.
+    backend_packets: u8,
 }
 
 /// How the backend decided, and the client knows.
@@ -93,6 +97,7 @@ impl<'a> Authentication<'a> {
             key_request: None,
             password: None,
             is_backend_waiting: true,
+            backend_packets: 0,
         }
     }
 
@@ -123,16 +128,24 @@ impl<'a> Authentication<'a> {
         plugin_name: &[u8],
         answer: &[u8],
     ) -> Result<FirstAnswer, SessionError> {
-        if !self.is_mixed() || answer.is_empty() {
-            return Ok(FirstAnswer::Relay);
-        }
-        match plugin_name {
-            SHA256_PASSWORD if self.backend.is_secure() => Err(needs_tls("sha256_password")),
-            SHA256_PASSWORD if is_password(answer, SHA256_REQUEST_PUBLIC_KEY) => {
-                Ok(FirstAnswer::Password(SHA256_REQUEST_PUBLIC_KEY))
+        match self.kind_of_answer(plugin_name)? {
+            FirstAnswer::Password(key_request) if !is_password(answer, key_request) => {
+                Ok(FirstAnswer::Relay)
             }
-            MYSQL_CLEAR_PASSWORD if self.client.is_secure() => {
-                Err(needs_tls("mysql_clear_password"))
+            kind => Ok(kind),
+        }
+    }
+
+    /// What a client of `plugin_name` answers a challenge with.
+    fn kind_of_answer(&self, plugin_name: &[u8]) -> Result<FirstAnswer, SessionError> {
+        let is_mixed = self.is_mixed();
+        match plugin_name {
+            SHA256_PASSWORD if is_mixed && self.backend.is_secure() => {
+                Err(needs_tls("sha256_password"))
+            }
+            SHA256_PASSWORD if is_mixed => Ok(FirstAnswer::Password(SHA256_REQUEST_PUBLIC_KEY)),
+            MYSQL_CLEAR_PASSWORD | DIALOG if is_mixed && self.client.is_secure() => {
+                Err(needs_tls(&String::from_utf8_lossy(plugin_name)))
             }
             _ => Ok(FirstAnswer::Relay),
         }
@@ -217,16 +230,16 @@ impl<'a> Authentication<'a> {
     }
 
     /// The backend's answer is the key, which [`Self::backend_says`] encrypts `password` with.
-    pub(super) async fn ask_for_key(
-        &mut self,
-        request: u8,
-        password: Vec<u8>,
-    ) -> Result<(), SessionError> {
+    async fn ask_for_key(&mut self, request: u8, password: Vec<u8>) -> Result<(), SessionError> {
         self.password = Some(password);
         self.send_backend(&[request]).await
     }
 
     async fn backend_says(&mut self, packet: Packet) -> Result<Option<Decision>, SessionError> {
+        self.backend_packets += 1;
+        if self.backend_packets > BACKEND_PACKETS_MAX {
+            return Err(SessionError::Endless(Party::Backend));
+        }
         self.backend_sequence_id = packet.sequence_id;
         self.is_backend_waiting = true;
         let payload = packet.payload;
@@ -267,10 +280,10 @@ impl<'a> Authentication<'a> {
     fn switch(&mut self, request: AuthSwitchRequest<'_>) -> Result<(), SessionError> {
         self.plugin_name = request.plugin_name.to_vec();
         self.nonce = request.plugin_data.to_vec();
-        // Any answer will do for the question: only what the plugin may send in general counts.
-        if let FirstAnswer::Password(request) = self.first_answer(request.plugin_name, b"any")? {
-            self.key_request = Some(request);
-        }
+        self.key_request = match self.kind_of_answer(request.plugin_name)? {
+            FirstAnswer::Password(key_request) => Some(key_request),
+            FirstAnswer::Relay => None,
+        };
         Ok(())
     }
 

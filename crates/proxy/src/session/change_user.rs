@@ -6,27 +6,30 @@ use protocol::change_user::ChangeUser;
 use super::authentication::{Authentication, Decision, FirstAnswer};
 use super::error::{Party, SessionError};
 use super::link::Link;
+use super::unless_expired;
 use crate::buffer::Buffer;
 
 /// The command at the start of `input`, and everything up to the backend's OK or ERR. A session whose user could not be
 /// changed goes on as the server lets it.
 pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), SessionError> {
     let client_timeout = link.login_timeout();
+    let capabilities = link.capabilities;
+    let nonce = std::mem::take(&mut link.nonce);
     let reader = PacketReader::after(std::mem::take(input).into_bytes());
-    let mut login = Authentication::new(
-        (&mut link.client, reader),
-        &mut link.backend,
-        std::mem::take(&mut link.nonce),
-        client_timeout,
-    );
-    let decision = attempt(&mut login, link.capabilities).await;
-    link.err_sequence_id = Some(login.client_sequence_id.wrapping_add(1));
+    let (client, backend, registration) = link.parts();
+    let mut login = Authentication::new((client, reader), backend, nonce, client_timeout);
+    let decision = unless_expired(registration, attempt(&mut login, capabilities))
+        .await
+        .unwrap_or(Err(SessionError::Shutdown));
+    let sequence_id = login.client_sequence_id;
     let (rest, nonce) = login.into_rest();
     link.nonce = nonce;
     *input = Buffer::from(rest);
+    link.err_sequence_id = Some(sequence_id.wrapping_add(1));
     if let Decision::Accepted(status) = decision? {
         link.status = status;
     }
+    link.err_sequence_id = None;
     Ok(())
 }
 

@@ -96,19 +96,18 @@ async fn forward(
         ..
     } = batch;
     loop {
+        let is_full = input.is_full();
         let written = link.write_backend(&input.bytes()[..bytes]).await?;
         input.consume(bytes);
         if written < bytes || is_complete {
             return Ok((scanner.sequence_id(), written == bytes));
         }
+        if is_full {
+            input.grow();
+        }
         match link.read_rest_of_command(input).await? {
             None => return Ok((scanner.sequence_id(), false)),
-            Some(_) => {
-                if input.is_full() {
-                    input.grow();
-                }
-                (bytes, is_complete) = scanner.feed(input.bytes());
-            }
+            Some(_) => (bytes, is_complete) = scanner.feed(input.bytes()),
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Context;
-use super::error::{Refusal, SessionError};
+use super::error::SessionError;
 use protocol::response::ErrPacket;
 
 /// A backend that has greeted, held for this client.
@@ -89,10 +89,6 @@ impl From<NoBackend> for SessionError {
                 Err(error) => error.to_string(),
             },
         };
-        Self::Refused(Refusal::new(
-            error_code::UNKNOWN_ERROR,
-            ErrPacket::GENERAL_ERROR,
-            message,
-        ))
+        Self::NoBackend(message)
     }
 }

@@ -31,6 +31,9 @@ pub(crate) enum SessionError {
     /// The peer took no bytes for longer than it may.
     #[error("{0} took nothing for {1:?}")]
     Stuck(Party, Duration),
+    /// An exchange that has no end.
+    #[error("{0} goes on with the login for ever")]
+    Endless(Party),
     /// Bytes that are not the protocol.
     #[error("{0}: {1}")]
     Malformed(Party, DecodeError),
@@ -43,6 +46,9 @@ pub(crate) enum SessionError {
     /// The client asks for what cannot be done. The packet tells it.
     #[error("login refused: {0}")]
     Refused(Refusal),
+    /// Nobody is there to serve the client; it has been told, and the log has the reason.
+    #[error("{0}")]
+    NoBackend(String),
     /// The proxy is told to stop.
     #[error("the proxy is shutting down")]
     Shutdown,
@@ -72,8 +78,9 @@ impl SessionError {
             | Self::Io(party, _)
             | Self::Silent(party, _)
             | Self::Stuck(party, _)
+            | Self::Endless(party)
             | Self::Malformed(party, _) => *party == Party::Client,
-            Self::Refused(_) | Self::Denied => true,
+            Self::Refused(_) | Self::Denied | Self::NoBackend(_) => true,
             Self::Unsolicited(_) | Self::Shutdown => false,
         }
     }
@@ -87,7 +94,12 @@ impl SessionError {
                 sql_state: *b"08S01",
                 message: "(proxy) the proxy is shutting down".to_owned(),
             }),
-            Self::Unsolicited(_) | Self::Denied => None,
+            Self::Silent(Party::Client, timeout) => Some(Refusal {
+                code: error_code::NET_READ_INTERRUPTED,
+                sql_state: *b"08S01",
+                message: format!("(proxy) nothing came from the client for {timeout:?}"),
+            }),
+            Self::Unsolicited(_) | Self::Denied | Self::NoBackend(_) => None,
             _ if self.is_clients() => None,
             _ => Some(Refusal {
                 code: error_code::SERVER_LOST,

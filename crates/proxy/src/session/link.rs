@@ -173,7 +173,7 @@ impl Link {
         poll_fn(|task| {
             while written < bytes.len() {
                 match Pin::new(&mut self.client).poll_write(task, &bytes[written..]) {
-                    Poll::Ready(Ok(n)) => written += n,
+                    Poll::Ready(Ok(n)) => (written, is_armed) = (written + n, false),
                     Poll::Ready(Err(error)) => {
                         return Poll::Ready(Err(SessionError::Io(Party::Client, error)));
                     }
@@ -195,7 +195,7 @@ impl Link {
         poll_fn(|task| {
             while written < bytes.len() {
                 match Pin::new(&mut self.backend).poll_write(task, &bytes[written..]) {
-                    Poll::Ready(Ok(n)) => written += n,
+                    Poll::Ready(Ok(n)) => (written, is_armed) = (written + n, false),
                     Poll::Ready(Err(_)) => break,
                     Poll::Pending if self.has_backend_spoken(task) => break,
                     Poll::Pending => {

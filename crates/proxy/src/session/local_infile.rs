@@ -19,6 +19,8 @@ pub(super) async fn relay(
     tracker: &mut ResponseTracker,
 ) -> Result<Next, SessionError> {
     tracker.local_infile_started();
+    // Both sides count on from here, and nobody knows how far the other is.
+    link.err_sequence_id = None;
     let mut file = File::default();
     let mut next = Next::Bytes;
     loop {

@@ -19,13 +19,26 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 pub(super) async fn relay(
     link: &mut Link,
     input: &mut Buffer,
-    mut tracker: ResponseTracker,
+    tracker: ResponseTracker,
 ) -> Result<(), SessionError> {
-    let mut output = match input.is_empty() {
+    let output = match input.is_empty() {
         true => std::mem::take(input),
         false => Buffer::take(),
     };
-    let mut next = Next::Bytes;
+    relay_rest(link, input, output, tracker).await
+}
+
+/// The same with the first bytes of the response in `output` already.
+pub(super) async fn relay_rest(
+    link: &mut Link,
+    input: &mut Buffer,
+    mut output: Buffer,
+    mut tracker: ResponseTracker,
+) -> Result<(), SessionError> {
+    let mut next = match output.is_empty() {
+        true => Next::Bytes,
+        false => pass_on(link, &mut output, &mut tracker).await?,
+    };
     while next != Next::End {
         if next == Next::LocalInfile {
             next = local_infile::relay(link, input, &mut output, &mut tracker).await?;

@@ -1,40 +1,78 @@
 //! Endless streams in both directions: a replica's binlog dump with its acknowledgements, a clone. Bytes are copied and
 //! nothing is looked at, to the end of the session.
 
-use std::future::poll_fn;
-use std::task::Poll;
-
-use tokio::io::copy_bidirectional_with_sizes;
+use protocol::ResponseTracker;
+use protocol::command::Layout;
+use protocol::packet::PacketHeader;
+use protocol::response::ErrPacket;
 
 use super::error::{Party, SessionError};
-use super::link::Link;
+use super::link::{Heard, Link};
+use super::response;
 use crate::buffer::Buffer;
 use crate::shutdown::Phase;
 
-/// Acknowledgements are short.
-const FROM_CLIENT_BYTES: usize = 8 * 1024;
-const FROM_BACKEND_BYTES: usize = 64 * 1024;
-
-/// Copies until both sides have closed, or until the proxy stops: a replica connects again by itself.
+/// Copies until one side closes, or until the proxy stops: a replica connects again by itself. Returns when the backend
+/// refuses the command with an ERR: then commands go on.
 pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), SessionError> {
-    link.err_sequence_id = None;
-    let rest = std::mem::take(input);
-    if link.write_backend(rest.bytes()).await? < rest.bytes().len() {
-        return Err(SessionError::Closed(Party::Backend));
+    let mut output = Buffer::default();
+    if is_refused(link, input, &mut output).await? {
+        let tracker = ResponseTracker::new(Layout::Generic, link.capabilities);
+        return response::relay_rest(link, input, output, tracker).await;
     }
-    drop(rest);
-    let (client, backend, registration) = link.parts();
-    let copy =
-        copy_bidirectional_with_sizes(client, backend, FROM_CLIENT_BYTES, FROM_BACKEND_BYTES);
-    let mut copy = std::pin::pin!(copy);
-    poll_fn(|task| {
-        if registration.phase() >= Phase::Draining {
-            return Poll::Ready(Err(SessionError::Shutdown));
+    link.err_sequence_id = None;
+    loop {
+        link.write_client(output.bytes()).await?;
+        give_up(&mut output);
+        send(link, input).await?;
+        match link.hear(input, Phase::Draining).await? {
+            Heard::Client(0) => return Err(SessionError::Closed(Party::Client)),
+            Heard::Client(_) => {}
+            Heard::Backend => hear_backend(link, &mut output).await?,
         }
-        copy.as_mut()
-            .poll(task)
-            .map(|copied| copied.map_err(|error| SessionError::Io(Party::Backend, error)))
-    })
-    .await?;
-    Err(SessionError::Closed(Party::Client))
+    }
+}
+
+/// Waits for the first bytes of the first packet.
+async fn is_refused(
+    link: &mut Link,
+    input: &Buffer,
+    output: &mut Buffer,
+) -> Result<bool, SessionError> {
+    while output.bytes().len() <= PacketHeader::BYTES {
+        link.read_response(output, input).await?;
+    }
+    Ok(output.bytes()[PacketHeader::BYTES] == ErrPacket::HEADER)
+}
+
+/// What was sent. A stream that filled its buffer gets a larger one; one that did not may be quiet for long.
+fn give_up(output: &mut Buffer) {
+    let is_full = output.is_full();
+    output.clear();
+    match is_full {
+        true => output.grow(),
+        false => output.release_if_empty(),
+    }
+}
+
+/// The client's bytes, all of them, while the backend is heard as soon as it does not take them.
+async fn send(link: &mut Link, input: &mut Buffer) -> Result<(), SessionError> {
+    let mut said = Buffer::default();
+    while !input.is_empty() {
+        let written = link.write_backend(input.bytes()).await?;
+        input.consume(written);
+        if !input.is_empty() {
+            hear_backend(link, &mut said).await?;
+            link.write_client(said.bytes()).await?;
+            said.clear();
+        }
+    }
+    Ok(())
+}
+
+async fn hear_backend(link: &mut Link, output: &mut Buffer) -> Result<(), SessionError> {
+    match link.read_backend(output).await? {
+        0 => Err(SessionError::Closed(Party::Backend)),
+        _ => Ok(()),
+    }
 }

@@ -261,7 +261,10 @@ async fn a_half_closed_client_gets_its_answer_and_the_backend_hears_of_it() {
 async fn an_idle_client_has_its_deadline() {
     let start = Instant::now();
     let played = Played::start();
-    played.ends_with(None).await;
+    let text = "(proxy) nothing came from the client for 28800s";
+    played
+        .ends_with(Some(ErrPacket::new(1159, *b"08S01", text)))
+        .await;
     let hours = Duration::from_secs(8 * 3600);
     assert!((hours..hours + Duration::from_secs(5)).contains(&start.elapsed()));
 }
@@ -317,4 +320,40 @@ async fn a_binlog_stream_goes_both_ways_and_a_drain_ends_it_at_once() {
     }
     played.shutdown.drain();
     played.ends_with(None).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_binlog_dump_is_a_command_like_others() {
+    let mut played = Played::start();
+    played.ask(&packet(0, &[Command::BINLOG_DUMP.0, 4])).await;
+    let mut payload = Vec::new();
+    ErrPacket::new(1227, *b"42000", "Access denied").encode(&mut payload);
+    played.answer(&packet(1, &payload)).await;
+    tokio::task::yield_now().await;
+    played.shutdown.drain();
+    let err = ErrPacket::new(1053, *b"08S01", SHUTTING_DOWN);
+    played.ends_with(Some(err)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_steady_reader_is_not_stuck_however_long_it_takes() {
+    let mut played = Played::start();
+    played.ask(&query("SELECT 1")).await;
+    let response = resultset(8 << 20);
+    let (mut sent, mut got) = (0, 0);
+    // Far more than the write timeout in all, and far less between two reads.
+    while got < response.len() {
+        while sent < response.len() {
+            match played.backend.try_write(&response[sent..]) {
+                Ok(n) => sent += n,
+                Err(_) => break,
+            }
+        }
+        tokio::time::sleep(Duration::from_secs(3600)).await;
+        let mut piece = vec![0; 64 * 1024];
+        let n = played.client.read(&mut piece).await.unwrap();
+        assert!(n > 0, "cut after {got} bytes");
+        got += n;
+    }
+    played.ask(&query("SELECT 2")).await;
 }
