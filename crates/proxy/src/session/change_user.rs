@@ -4,7 +4,7 @@ use backend::packet_io::PacketReader;
 use protocol::change_user::ChangeUser;
 
 use super::authentication::{Authentication, Decision, FirstAnswer};
-use super::error::{Party, SessionError};
+use super::error::SessionError;
 use super::link::Link;
 use super::unless_expired;
 use crate::buffer::Buffer;
@@ -38,19 +38,20 @@ async fn attempt(
     capabilities: protocol::Capabilities,
 ) -> Result<Decision, SessionError> {
     let mut payload = login.client_packet().await?.payload;
-    let change = ChangeUser::decode(&payload, capabilities)
-        .map_err(|error| SessionError::Malformed(Party::Client, error))?;
-    login.plugin_name = change.auth_plugin_name.to_vec();
-    let answer = login.first_answer(change.auth_plugin_name, change.auth_response)?;
-    if let FirstAnswer::Password(key_request) = answer {
-        login.password = Some(change.auth_response.to_vec());
-        let mut with_request = Vec::new();
-        ChangeUser {
-            auth_response: &[key_request],
-            ..change
+    // One that we cannot read is for the server to refuse.
+    if let Ok(change) = ChangeUser::decode(&payload, capabilities) {
+        login.plugin_name = change.auth_plugin_name.to_vec();
+        let answer = login.first_answer(change.auth_plugin_name, change.auth_response)?;
+        if let FirstAnswer::Password(key_request) = answer {
+            login.password = Some(change.auth_response.to_vec());
+            let mut with_request = Vec::new();
+            ChangeUser {
+                auth_response: &[key_request],
+                ..change
+            }
+            .encode(capabilities, &mut with_request);
+            payload = with_request;
         }
-        .encode(capabilities, &mut with_request);
-        payload = with_request;
     }
     login.start_command(&payload).await?;
     login.run().await

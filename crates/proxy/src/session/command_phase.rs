@@ -5,7 +5,7 @@
 //! Commands without a response go on in the same write as the next one.
 
 use protocol::ResponseTracker;
-use protocol::command::{Command, ResponseKind};
+use protocol::command::{Command, Layout, ResponseKind};
 use protocol::packet::{PacketHeader, PayloadScanner};
 
 use super::error::{Party, SessionError};
@@ -19,6 +19,8 @@ struct Batch {
     /// Bytes of the client's that are there.
     bytes: usize,
     last: Command,
+    /// What follows it.
+    response: ResponseKind,
     /// Where the last command goes on, when not all of it is there.
     scanner: PayloadScanner,
     is_complete: bool,
@@ -60,7 +62,7 @@ async fn wait(link: &mut Link, input: &mut Buffer) -> Result<Heard, SessionError
 /// One batch to the backend and its response to the client.
 async fn exchange(link: &mut Link, input: &mut Buffer, batch: Batch) -> Result<(), SessionError> {
     let last = batch.last;
-    let kind = last.response_kind();
+    let kind = batch.response;
     if kind == ResponseKind::Authentication {
         return change_user::relay(link, input).await;
     }
@@ -116,27 +118,54 @@ impl Batch {
     /// The commands at the start of `bytes`; `None` while not even the first one's command byte is there.
     /// COM_CHANGE_USER is always alone: the login that it is is not relayed as bytes.
     fn find(bytes: &[u8]) -> Option<Self> {
-        let mut batch: Option<Self> = None;
-        let mut at = 0;
-        while let Some(command) = command_at(&bytes[at..]) {
-            if command == Command::CHANGE_USER && batch.is_some() {
-                break;
-            }
-            let mut scanner = PayloadScanner::default();
-            let (consumed, is_complete) = scanner.feed(&bytes[at..]);
-            at += consumed;
-            batch = Some(Self {
-                bytes: at,
-                last: command,
-                scanner,
-                is_complete,
-            });
-            let is_silent = command.response_kind() == ResponseKind::None;
-            if !is_complete || !is_silent || command == Command::QUIT {
-                break;
+        let mut batch = Self::first(bytes)?;
+        while batch.may_go_on() {
+            match Self::first(&bytes[batch.bytes..]) {
+                Some(next) if next.last != Command::CHANGE_USER => {
+                    batch = Self {
+                        bytes: batch.bytes + next.bytes,
+                        ..next
+                    };
+                }
+                Some(_) | None => break,
             }
         }
-        batch
+        Some(batch)
+    }
+
+    /// The first command alone.
+    fn first(bytes: &[u8]) -> Option<Self> {
+        let last = command_at(bytes)?;
+        let response = response_at(last, bytes)?;
+        let mut scanner = PayloadScanner::default();
+        let (bytes, is_complete) = scanner.feed(bytes);
+        Some(Self {
+            bytes,
+            last,
+            response,
+            scanner,
+            is_complete,
+        })
+    }
+
+    fn may_go_on(&self) -> bool {
+        self.is_complete && self.response == ResponseKind::None && self.last != Command::QUIT
+    }
+}
+
+/// An execution says in its flags whether it asks for a cursor. `None` until they are there.
+fn response_at(command: Command, bytes: &[u8]) -> Option<ResponseKind> {
+    /// Behind the header: command, `int<4>` statement id.
+    const FLAGS_AT: usize = PacketHeader::BYTES + 5;
+    /// CURSOR_TYPE_READ_ONLY, CURSOR_TYPE_FOR_UPDATE, CURSOR_TYPE_SCROLLABLE
+    const CURSOR_TYPES: u8 = 0x07;
+    let header = PacketHeader::peek(bytes)?;
+    if command != Command::STMT_EXECUTE || PacketHeader::BYTES + header.length <= FLAGS_AT {
+        return Some(command.response_kind());
+    }
+    match bytes.get(FLAGS_AT)? & CURSOR_TYPES {
+        0 => Some(command.response_kind()),
+        _ => Some(ResponseKind::Tracked(Layout::Cursor)),
     }
 }
 
@@ -200,6 +229,22 @@ mod tests {
                 Some((cut, Command::QUERY, false))
             );
         }
+    }
+
+    #[test]
+    fn an_execution_is_known_by_its_flags() {
+        let response = |flags: u8, length: usize| {
+            let mut bytes = packet(Command::STMT_EXECUTE, 10);
+            bytes[PacketHeader::BYTES + 5] = flags;
+            Batch::first(&bytes[..length]).map(|batch| batch.response)
+        };
+        let resultsets = ResponseKind::Tracked(Layout::Resultsets);
+        let cursor = ResponseKind::Tracked(Layout::Cursor);
+        assert_eq!(response(0, 14), Some(resultsets));
+        assert_eq!(response(8, 14), Some(resultsets));
+        assert_eq!(response(1, 14), Some(cursor));
+        assert_eq!(response(1, 10), Some(cursor));
+        assert_eq!(response(1, 9), None);
     }
 
     #[test]
