@@ -2,22 +2,22 @@
 //! position of the caller, so that scripts can catch, compare and concatenate it.
 
 use mlua::{
-    AnyUserData, Error, FromLuaMulti, Function, IntoLuaMulti, Lua, MetaMethod, MultiValue, Result,
+    AnyUserData, Error, FromLuaMulti, Function, IntoLuaMulti, Lua, MetaMethod, Result,
     UserDataFields, Value,
 };
 
-/// Errors that Rust code raises itself are objects to Lua, so a Rust function returns its failure as the first value
-/// instead, and this wrapper raises it. The call of `check` takes the wrapper's place on the stack, hence level 2 is
-/// the script. No function of ours takes more than four arguments; passing on any number would let a script exhaust
-/// the interpreter's slots for values that Rust holds.
+/// What Rust code raises is an object to Lua, so this wrapper catches it and raises its text. The call of `check` takes
+/// the wrapper's place on the stack, hence level 2 is the script. No function of ours takes more than four arguments;
+/// passing on any number would let a script exhaust the interpreter's slots for values that Rust holds.
 const WRAPPER: &str = r"
-local error = error
-local function check(failure, ...)
-  if failure then error(failure, 2) end
-  return ...
+local text = ...
+local pcall, error = pcall, error
+local function check(succeeded, ...)
+  if succeeded then return ... end
+  error(text((...)), 2)
 end
 return function(rust)
-  return function(a, b, c, d) return check(rust(a, b, c, d)) end
+  return function(a, b, c, d) return check(pcall(rust, a, b, c, d)) end
 end
 ";
 
@@ -25,7 +25,9 @@ const WRAPPER_NAME: &str = "mysql-proxy.callback";
 
 /// Once per interpreter, before [`create`].
 pub(crate) fn install(lua: &Lua) -> Result<()> {
-    let wrapper: Function = lua.load(WRAPPER).set_name("=mysql-proxy").eval()?;
+    let text = lua.create_function(|_, error: Value| Ok(error_value(&error)))?;
+    let wrapper = lua.load(WRAPPER).set_name("=mysql-proxy");
+    let wrapper: Function = wrapper.call(text)?;
     lua.set_named_registry_value(WRAPPER_NAME, wrapper)
 }
 
@@ -34,20 +36,8 @@ pub(crate) fn create<A: FromLuaMulti, R: IntoLuaMulti>(
     lua: &Lua,
     function: impl Fn(&Lua, A) -> Result<R> + Send + 'static,
 ) -> Result<Function> {
-    let rust = lua.create_function(move |lua, arguments: MultiValue| {
-        let result = A::from_lua_multi(arguments, lua)
-            .and_then(|arguments| function(lua, arguments))
-            .and_then(|values| values.into_lua_multi(lua));
-        match result {
-            Ok(mut values) => {
-                values.push_front(Value::Nil);
-                Ok(values)
-            }
-            Err(error) => text(&error).into_lua_multi(lua),
-        }
-    })?;
     let wrapper: Function = lua.named_registry_value(WRAPPER_NAME)?;
-    wrapper.call(rust)
+    wrapper.call(lua.create_function(function)?)
 }
 
 /// As [`create`], for a method of the userdata `T`.
@@ -81,13 +71,19 @@ pub(crate) fn bad_argument(
     expected: &str,
     found: &Value,
 ) -> Error {
-    let found = match found {
-        Value::Nil => "no value",
-        value => value.type_name(),
-    };
+    let found = type_name(found);
     Error::RuntimeError(format!(
         "bad argument #{position} to '{function}' ({expected} expected, got {found})"
     ))
+}
+
+/// As Lua's `type`.
+pub(crate) fn type_name(value: &Value) -> &'static str {
+    match value {
+        Value::Integer(_) => "number",
+        Value::LightUserData(_) | Value::Error(_) | Value::Other(_) => "userdata",
+        other => other.type_name(),
+    }
 }
 
 /// A number, or a string that reads as one; cut to an integer. `None` for everything else.
@@ -114,14 +110,14 @@ pub(crate) fn key_text(key: &Value) -> String {
         Value::String(text) => text.to_string_lossy(),
         Value::Integer(number) => number.to_string(),
         Value::Number(number) => number.to_string(),
-        other => format!("({})", other.type_name()),
+        other => format!("({})", type_name(other)),
     }
 }
 
 /// What a Lua error says.
 pub(crate) fn text(error: &Error) -> String {
     match error {
-        Error::RuntimeError(text) => text.clone(),
+        Error::RuntimeError(text) | Error::SyntaxError { message: text, .. } => text.clone(),
         Error::CallbackError { cause, .. } => text(cause),
         other => other.to_string(),
     }
@@ -136,12 +132,12 @@ pub(crate) fn error_value(value: &Value) -> String {
         Value::Error(error) => text(error),
         Value::Table(_) | Value::UserData(_) => {
             let described = value.to_string().unwrap_or_default();
-            let plain = format!("{}: ", value.type_name());
+            let plain = format!("{}: ", type_name(value));
             if described.is_empty() || described.starts_with(&plain) {
-                return format!("(error object is a {} value)", value.type_name());
+                return format!("(error object is a {} value)", type_name(value));
             }
             described
         }
-        other => format!("(error object is a {} value)", other.type_name()),
+        other => format!("(error object is a {} value)", type_name(other)),
     }
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use mlua::{Error, MetaMethod, UserData, UserDataFields, UserDataMethods, Value};
+use mlua::{IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 use protocol::resultset::ColumnDefinition41;
+
+use crate::callback::{self, bad_argument, key_text};
 
 /// `fields[i]`, `#fields`
 pub(crate) struct FieldsObject {
@@ -27,9 +29,8 @@ impl FieldsObject {
     }
 
     /// `number` counts from 1.
-    fn get(&self, number: f64) -> Option<FieldObject> {
-        // A fraction is cut off, and a number below 1 is none.
-        let index = (number as u64).checked_sub(1)?;
+    fn get(&self, number: i64) -> Option<FieldObject> {
+        let index = u64::try_from(number).ok()?.checked_sub(1)?;
         (index < self.columns).then(|| FieldObject {
             definitions: Arc::clone(&self.definitions),
             index: index as usize,
@@ -38,46 +39,50 @@ impl FieldsObject {
 }
 
 impl UserData for FieldsObject {
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_meta_method(MetaMethod::Len, |_, this, ()| Ok(this.columns));
-        methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
-            let got = key.type_name();
-            match lua.coerce_number(key)? {
-                Some(number) => Ok(this.get(number)),
-                None => Err(Error::runtime(format!(
-                    "bad argument to fields[...] (number expected, got {got})"
-                ))),
-            }
-        });
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        callback::metamethod(fields, MetaMethod::Index, element);
+        callback::metamethod(fields, MetaMethod::Len, len);
     }
 }
 
-impl FieldObject {
-    /// Scripts know an empty name as nil.
-    fn text(&self, lua: &mlua::Lua, name: Name) -> mlua::Result<Option<mlua::LuaString>> {
-        let text = self.definitions.get(self.index).map(name);
-        text.filter(|text| !text.is_empty())
-            .map(|text| lua.create_string(text))
-            .transpose()
-    }
+/// `#fields`
+fn len(_: &Lua, this: &FieldsObject, (): ()) -> Result<u64> {
+    Ok(this.columns)
 }
 
-type Name = fn(&ColumnDefinition41) -> &Vec<u8>;
+/// `fields[i]`, from 1; nil beyond the last.
+fn element(lua: &Lua, this: &FieldsObject, key: Value) -> Result<Option<FieldObject>> {
+    let number =
+        callback::integer(lua, &key).ok_or_else(|| bad_argument(2, "fields", "number", &key))?;
+    Ok(this.get(number))
+}
 
 impl UserData for FieldObject {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.add_field_method_get("type", |_, this| {
-            let definition = this.definitions.get(this.index);
-            Ok(definition.map(|definition| definition.column_type.0))
-        });
-        let names: [(_, Name); 4] = [
-            ("name", |definition| &definition.name),
-            ("org_name", |definition| &definition.org_name),
-            ("table", |definition| &definition.table),
-            ("org_table", |definition| &definition.org_table),
-        ];
-        for (key, name) in names {
-            fields.add_field_method_get(key, move |lua, this| this.text(lua, name));
-        }
+        callback::metamethod(fields, MetaMethod::Index, read);
+    }
+}
+
+fn read(lua: &Lua, this: &FieldObject, key: Value) -> Result<Value> {
+    let Some(definition) = this.definitions.get(this.index) else {
+        return Ok(Value::Nil);
+    };
+    let text = match key_text(&key).as_str() {
+        // proxy.MYSQL_TYPE_*
+        "type" => return definition.column_type.0.into_lua(lua),
+        // The column's alias.
+        "name" => &definition.name,
+        // The column's name.
+        "org_name" => &definition.org_name,
+        // The table's alias.
+        "table" => &definition.table,
+        // The table's name.
+        "org_table" => &definition.org_table,
+        _ => return Ok(Value::Nil),
+    };
+    match text.is_empty() {
+        // Scripts know an empty name as nil.
+        true => Ok(Value::Nil),
+        false => lua.create_string(text)?.into_lua(lua),
     }
 }

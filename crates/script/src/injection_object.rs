@@ -2,15 +2,14 @@
 //!
 //! It is good for that one call: what a script keeps of it raises an error afterwards, and holds no response in memory.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
-use mlua::{
-    AnyUserData, Error, Lua, MetaMethod, Result, UserData, UserDataFields, UserDataMethods, Value,
-};
+use mlua::{AnyUserData, Error, IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 use tracing::info;
 
 use crate::InjectionResult;
+use crate::callback::{self, key_text};
 use crate::resultset::ResultsetObject;
 
 /// Makes the object.
@@ -40,42 +39,29 @@ struct InjectionObject {
     result: Option<Arc<InjectionResult>>,
 }
 
-impl InjectionObject {
-    fn result(&self) -> Result<&Arc<InjectionResult>> {
-        self.result.as_ref().ok_or_else(expired)
-    }
-
-    fn resultset(&self) -> Result<ResultsetObject> {
-        let result: Weak<InjectionResult> = Arc::downgrade(self.result()?);
-        Ok(ResultsetObject::new(result))
+impl UserData for InjectionObject {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        callback::metamethod(fields, MetaMethod::Index, read);
     }
 }
 
-impl UserData for InjectionObject {
-    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.add_field_method_get("id", |_, this| Ok(this.result()?.injection.id));
-        fields.add_field_method_get("type", |_, this| Ok(this.result()?.injection.id));
-        fields.add_field_method_get("query", |lua, this| {
-            lua.create_string(&this.result()?.injection.packet)
-        });
-        fields.add_field_method_get("query_time", |_, this| {
-            Ok(microseconds(this.result()?.query_time))
-        });
-        fields.add_field_method_get("response_time", |_, this| {
-            Ok(microseconds(this.result()?.response_time))
-        });
-        fields.add_field_method_get("resultset", |_, this| this.resultset());
-    }
-
-    fn add_methods<M: UserDataMethods<Self>>(methods: &mut M) {
-        methods.add_meta_method(MetaMethod::Index, |lua, this, key: Value| {
-            this.result()?;
-            let key_type = key.type_name();
-            let text = lua.coerce_string(key)?.map(|key| key.to_string_lossy());
-            let key = text.as_deref().unwrap_or(key_type);
-            info!("inj[{key}] ... not found");
+fn read(lua: &Lua, this: &InjectionObject, key: Value) -> Result<Value> {
+    let result = this.result.as_ref().ok_or_else(expired)?;
+    match key_text(&key).as_str() {
+        // The number given to proxy.queries:append() or :prepend(); `type` is its old name.
+        "id" | "type" => result.injection.id.into_lua(lua),
+        // The query: command byte and body.
+        "query" => lua.create_string(&result.injection.packet)?.into_lua(lua),
+        // Microseconds from queueing the query to its response's first packet.
+        "query_time" => microseconds(result.query_time).into_lua(lua),
+        // Microseconds from queueing the query to its response's last packet.
+        "response_time" => microseconds(result.response_time).into_lua(lua),
+        // What came back: a new object at every access, never nil.
+        "resultset" => ResultsetObject::new(Arc::downgrade(result)).into_lua(lua),
+        other => {
+            info!("inj[{other}] ... not found");
             Ok(Value::Nil)
-        });
+        }
     }
 }
 

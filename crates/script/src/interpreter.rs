@@ -36,26 +36,43 @@ pub(crate) fn create(options: &Options) -> Result<Lua> {
     ] {
         let compiled_in: String = package.get(field)?;
         let variable = env::var_os(variable).map(|value| value.to_string_lossy().into_owned());
-        let chosen = option.as_ref().or(variable.as_ref()).unwrap_or(default);
-        package.set(field, search_path(chosen, &compiled_in))?;
+        let path = search_path(option.as_ref(), variable.as_ref(), default, &compiled_in);
+        package.set(field, path)?;
     }
     Ok(lua)
 }
 
-/// `;;` stands for the compiled-in path, as in `LUA_PATH`.
-fn search_path(path: &str, compiled_in: &str) -> String {
+/// The first that is set; in it, `;;` stands for the compiled-in path, as in `LUA_PATH`.
+fn search_path(
+    option: Option<&String>,
+    variable: Option<&String>,
+    default: &String,
+    compiled_in: &str,
+) -> String {
+    let path = option.or(variable).unwrap_or(default);
     path.replace(";;", &format!(";{compiled_in};"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::search_path;
+
+    #[test]
+    fn the_option_wins_then_the_environment_then_the_default() {
+        let [option, variable, default] = ["O", "V", "D"].map(String::from);
+        let path = |option, variable| search_path(option, variable, &default, "C");
+        assert_eq!(path(Some(&option), Some(&variable)), "O");
+        assert_eq!(path(Some(&option), None), "O");
+        assert_eq!(path(None, Some(&variable)), "V");
+        assert_eq!(path(None, None), "D");
+        assert_eq!(path(Some(&String::new()), Some(&variable)), "");
+    }
 
     #[test]
     fn two_semicolons_stand_for_the_compiled_in_path() {
-        assert_eq!(search_path("/a/?.lua", "C"), "/a/?.lua");
-        assert_eq!(search_path("/a/?.lua;;", "C"), "/a/?.lua;C;");
-        assert_eq!(search_path(";;", "C"), ";C;");
-        assert_eq!(search_path("", "C"), "");
+        let path = |path: &str| search_path(Some(&path.into()), None, &String::new(), "C");
+        assert_eq!(path("/a/?.lua"), "/a/?.lua");
+        assert_eq!(path("/a/?.lua;;"), "/a/?.lua;C;");
+        assert_eq!(path(";;"), ";C;");
     }
 }

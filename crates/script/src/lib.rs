@@ -8,6 +8,7 @@
 //! * [`Hook`], [`Decision`], [`Response`]: what a hook is called for and what it answers
 
 mod answer;
+mod builtin_module;
 mod callback;
 mod connection;
 mod constants;
@@ -17,6 +18,9 @@ mod injection;
 mod injection_object;
 mod interpreter;
 mod lent;
+mod modules;
+mod mysql_password;
+mod mysql_proto;
 mod object;
 mod proxy_table;
 mod response;

@@ -17,11 +17,11 @@ use tracing::{info, warn};
 use crate::Response;
 
 /// `proxy.MYSQLD_PACKET_OK`
-const TYPE_OK: i64 = 0;
+const TYPE_OK: f64 = 0.0;
 /// `proxy.MYSQLD_PACKET_RAW`
-const TYPE_RAW: i64 = 250;
+const TYPE_RAW: f64 = 250.0;
 /// `proxy.MYSQLD_PACKET_ERR`
-const TYPE_ERR: i64 = 255;
+const TYPE_ERR: f64 = 255.0;
 
 /// The SQLSTATE of an ERR that names none, and of our own.
 const SQL_STATE: &[u8] = b"07000";
@@ -42,7 +42,7 @@ enum Fault {
     #[error("proxy.response.type has to be a number, got {0}")]
     NoType(&'static str),
     #[error("proxy.response.type is unknown: {0}")]
-    UnknownType(i64),
+    UnknownType(f64),
     #[error("proxy.response.errmsg is nil or no string")]
     NoErrmsg,
     #[error("proxy.response.{0} has to be a table, got {1}")]
@@ -93,8 +93,8 @@ fn payloads(
 ) -> Result<Vec<Vec<u8>>, Fault> {
     let value: Value = response.get("type")?;
     let got = value.type_name();
-    let response_type = lua.coerce_number(value)?.ok_or(Fault::NoType(got))? as i64;
-    match response_type {
+    let response_type = lua.coerce_number(value)?.ok_or(Fault::NoType(got))?;
+    match response_type.trunc() {
         TYPE_OK => match response.get("resultset")? {
             Value::Table(resultset) => resultset_payloads(lua, &resultset, capabilities),
             _ => ok(lua, response, capabilities),

@@ -4,15 +4,16 @@
 
 use std::sync::{Arc, Weak};
 
-use mlua::{Error, Function, Lua, Result, Table, UserData, UserDataFields};
+use mlua::{Error, IntoLua, Lua, MetaMethod, Result, Table, UserData, UserDataFields, Value};
 use protocol::response::{EofPacket, ErrPacket, OkPacket};
 use protocol::resultset::{ColumnCount, ColumnDefinition41};
 use protocol::{Capabilities, DecodeError, StatusFlags};
 
+use crate::callback::{self, key_text};
 use crate::fields::FieldsObject;
 use crate::injection_object::expired;
 use crate::rows::Rows;
-use crate::{Buffered, InjectionResult, Statistics};
+use crate::{Buffered, InjectionResult};
 
 /// The first byte of a LOCAL INFILE request.
 const LOCAL_INFILE_HEADER: u8 = 0xfb;
@@ -31,10 +32,6 @@ impl ResultsetObject {
 
     fn result(&self) -> Result<Arc<InjectionResult>> {
         self.result.upgrade().ok_or_else(expired)
-    }
-
-    fn statistics(&self) -> Result<Statistics> {
-        Ok(self.result()?.statistics)
     }
 
     /// What `field` is read from, if it is there.
@@ -58,50 +55,62 @@ impl ResultsetObject {
         })
     }
 
-    fn rows(&self, lua: &Lua) -> Result<Option<Function>> {
+    fn rows(&self, lua: &Lua) -> Result<Value> {
         self.read("rows", |buffered| {
             if buffered.is_binary {
                 return Err(Error::runtime(
                     ".resultset.rows isn't available for prepared statements",
                 ));
             }
-            let first = FirstResultset::of(buffered).map_err(malformed)?;
-            first
-                .map(|first| {
-                    let at = first.rows_at(buffered).map_err(malformed)?;
-                    let columns = first.count.columns;
-                    Rows::new(self.result.clone(), columns, at).into_iterator(lua)
-                })
-                .transpose()
+            let Some(first) = FirstResultset::of(buffered).map_err(malformed)? else {
+                return Ok(Value::Nil);
+            };
+            let at = first.rows_at(buffered).map_err(malformed)?;
+            let rows = Rows::new(self.result.clone(), first.count.columns, at);
+            rows.into_iterator(lua).map(Value::Function)
         })
     }
 
-    fn raw(&self, lua: &Lua) -> Result<Option<mlua::LuaString>> {
+    fn raw(&self, lua: &Lua) -> Result<Value> {
         self.read("raw", |buffered| {
-            let first = next_payload(&buffered.payloads, &mut 0);
-            first.map(|payload| lua.create_string(payload)).transpose()
+            match next_payload(&buffered.payloads, &mut 0) {
+                Some(payload) => lua.create_string(payload)?.into_lua(lua),
+                None => Ok(Value::Nil),
+            }
         })
     }
 }
 
 impl UserData for ResultsetObject {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        fields.add_field_method_get("row_count", |_, this| Ok(this.statistics()?.row_count));
-        fields.add_field_method_get("bytes", |_, this| Ok(this.statistics()?.bytes));
-        fields.add_field_method_get("flags", |lua, this| flags(lua, this.statistics()?.status));
-        fields.add_field_method_get("warning_count", |_, this| {
-            Ok(this.statistics()?.warning_count)
-        });
-        fields.add_field_method_get("affected_rows", |_, this| {
-            Ok(this.statistics()?.affected_rows)
-        });
-        fields.add_field_method_get("insert_id", |_, this| Ok(this.statistics()?.insert_id));
-        fields.add_field_method_get("query_status", |_, this| {
-            Ok(this.statistics()?.query_status)
-        });
-        fields.add_field_method_get("fields", |_, this| this.fields());
-        fields.add_field_method_get("rows", |lua, this| this.rows(lua));
-        fields.add_field_method_get("raw", |lua, this| this.raw(lua));
+        callback::metamethod(fields, MetaMethod::Index, read);
+    }
+}
+
+fn read(lua: &Lua, this: &ResultsetObject, key: Value) -> Result<Value> {
+    let statistics = this.result()?.statistics;
+    match key_text(&key).as_str() {
+        // Rows of all resultsets of the response.
+        "row_count" => statistics.row_count.into_lua(lua),
+        // Bytes of their packets, headers included.
+        "bytes" => statistics.bytes.into_lua(lua),
+        // The session's state at the end of the response, as a table of booleans.
+        "flags" => flags(lua, statistics.status)?.into_lua(lua),
+        // How many warnings SHOW WARNINGS has.
+        "warning_count" => statistics.warning_count.into_lua(lua),
+        // nil where the response ends with a resultset.
+        "affected_rows" => statistics.affected_rows.into_lua(lua),
+        // As affected_rows.
+        "insert_id" => statistics.insert_id.into_lua(lua),
+        // proxy.MYSQLD_PACKET_OK, also for resultsets, or _ERR; nil for a LOCAL INFILE request.
+        "query_status" => statistics.query_status.into_lua(lua),
+        // The first resultset's columns; empty where there is none. Needs resultset_is_needed.
+        "fields" => this.fields()?.into_lua(lua),
+        // An iterator over the first resultset's rows; nil where there is none. Needs resultset_is_needed.
+        "rows" => this.rows(lua),
+        // The response's first packet without header. Needs resultset_is_needed.
+        "raw" => this.raw(lua),
+        _ => Ok(Value::Nil),
     }
 }
 

@@ -1,5 +1,6 @@
 //! `inj.resultset.rows`: an iterator over the first resultset's rows, which decodes each as it is asked for.
 
+use std::cell::Cell;
 use std::sync::Weak;
 
 use mlua::{Error, Function, Lua, Result, Table};
@@ -7,6 +8,7 @@ use protocol::response::ErrPacket;
 use protocol::resultset::TextRow;
 
 use crate::InjectionResult;
+use crate::callback;
 use crate::injection_object::expired;
 use crate::resultset::{is_end_of_rows, next_payload};
 
@@ -15,7 +17,7 @@ pub(crate) struct Rows {
     result: Weak<InjectionResult>,
     columns: u64,
     /// The next payload; `None` behind the last row.
-    at: Option<usize>,
+    at: Cell<Option<usize>>,
 }
 
 impl Rows {
@@ -24,7 +26,7 @@ impl Rows {
         Self {
             result,
             columns,
-            at: Some(at),
+            at: Cell::new(Some(at)),
         }
     }
 
@@ -32,20 +34,20 @@ impl Rows {
     ///
     /// # Errors
     /// No memory.
-    pub(crate) fn into_iterator(mut self, lua: &Lua) -> Result<Function> {
-        lua.create_function_mut(move |lua, ()| self.next(lua))
+    pub(crate) fn into_iterator(self, lua: &Lua) -> Result<Function> {
+        callback::create(lua, move |lua, ()| self.next(lua))
     }
 
-    fn next(&mut self, lua: &Lua) -> Result<Option<Table>> {
+    fn next(&self, lua: &Lua) -> Result<Option<Table>> {
         let result = self.result.upgrade().ok_or_else(expired)?;
-        let (Some(mut at), Some(buffered)) = (self.at, &result.buffered) else {
+        let (Some(mut at), Some(buffered)) = (self.at.get(), &result.buffered) else {
             return Ok(None);
         };
         let payload = next_payload(&buffered.payloads, &mut at).filter(|payload| {
             payload.first() != Some(&ErrPacket::HEADER)
                 && !is_end_of_rows(payload, buffered.capabilities)
         });
-        self.at = payload.map(|_| at);
+        self.at.set(payload.map(|_| at));
         payload.map(|payload| self.row(lua, payload)).transpose()
     }
 

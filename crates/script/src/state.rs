@@ -12,7 +12,8 @@ use crate::answer::{self, Answer, Rule};
 use crate::proxy_table::ProxyTable;
 use crate::script_file::ScriptFile;
 use crate::{
-    Connection, Decision, Hook, callback, injection_object, interpreter, lent, object, response,
+    Connection, Decision, Hook, callback, injection_object, interpreter, lent, modules, object,
+    response,
 };
 
 /// What a state is made with.
@@ -100,6 +101,7 @@ impl State {
         callback::install(&lua)?;
         object::pool::install(&lua);
         object::queries::install(&lua)?;
+        modules::preload(&lua)?;
         let globals = lua.globals();
         Ok(Self {
             script: ScriptFile::new(&options.script),
@@ -188,8 +190,8 @@ impl State {
     /// Drops the connection's environment.
     pub fn close(&mut self, id: u64) {
         for table in [&self.environments, &self.own] {
-            // Removing a key allocates nothing and calls nothing.
-            let _ = table.raw_remove(id);
+            // Not mlua's `raw_remove`, which moves the elements behind. What is forgotten needs no memory.
+            let _ = table.raw_set(id, Value::Nil);
         }
     }
 
@@ -212,7 +214,7 @@ impl State {
             other => {
                 info!(
                     "{name} is a {}, not a function; it is not called",
-                    other.type_name()
+                    callback::type_name(&other)
                 );
                 None
             }

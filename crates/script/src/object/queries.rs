@@ -112,7 +112,7 @@ fn resultset_is_needed(name: &str, options: Value) -> Result<bool> {
         Value::Boolean(is_needed) => Ok(is_needed),
         other => Err(Error::RuntimeError(format!(
             "bad argument #3 to '{name}' (resultset_is_needed has to be a boolean, got {})",
-            other.type_name()
+            callback::type_name(&other)
         ))),
     }
 }

@@ -1,0 +1,33 @@
+//! The modules that scripts `require` from us.
+
+use mlua::{Lua, Result, Table};
+
+use crate::callback;
+use crate::{mysql_password, mysql_proto};
+
+type Create = fn(&Lua) -> Result<Table>;
+
+/// What scripts require, and the global variable that the module is in from then on.
+const MODULES: &[(&str, &str, Create)] = &[
+    ("mysql.password", "password", mysql_password::module),
+    ("mysql.proto", "proto", mysql_proto::module),
+];
+
+/// Puts the modules where `require` looks first. They are made when a script asks for them.
+pub(crate) fn preload(lua: &Lua) -> Result<()> {
+    let package: Table = lua.globals().raw_get("package")?;
+    let preload: Table = package.raw_get("preload")?;
+    let loaded: Table = package.raw_get("loaded")?;
+    for &(name, global, create) in MODULES {
+        let loaded = loaded.clone();
+        let globals = lua.globals();
+        let loader = callback::create(lua, move |lua, ()| {
+            let module = create(lua)?;
+            globals.raw_set(global, &module)?;
+            loaded.raw_set(global, &module)?;
+            Ok(module)
+        })?;
+        preload.raw_set(name, loader)?;
+    }
+    Ok(())
+}
