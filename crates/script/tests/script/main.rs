@@ -1,0 +1,9 @@
+//! Scripts as an operator writes them, called as a session calls them.
+
+mod support;
+
+mod environments;
+mod hooks;
+mod loading;
+mod misuse;
+mod objects;
