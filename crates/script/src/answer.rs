@@ -2,6 +2,8 @@
 
 use tracing::{error, info, warn};
 
+use crate::Connection;
+
 /// A hook's answer, before the response is built.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Answer {
@@ -31,13 +33,16 @@ pub(crate) enum Rule {
 }
 
 /// `number` is `None` where the hook returned nothing that reads as a number.
-pub(crate) fn read(rule: Rule, number: Option<i64>, queue_is_empty: bool) -> Answer {
+pub(crate) fn read(rule: Rule, number: Option<i64>, connection: &Connection) -> Answer {
     match (rule, number.unwrap_or(0)) {
         (Rule::DisconnectClient, _) => Answer::Default,
-        (Rule::ReadQuery, number) => read_query(number, queue_is_empty),
-        (Rule::ReadQueryResult { is_buffered }, number) => read_query_result(number, is_buffered),
+        (Rule::ReadQuery, number) => read_query(number, connection),
+        (Rule::ReadQueryResult { is_buffered }, number) => {
+            read_query_result(number, is_buffered, connection)
+        }
         (Rule::ReadHandshake, 1) => {
             warn!(
+                client = connection.client_name(),
                 "(read_handshake) returned proxy.PROXY_SEND_QUERY, which means proxy.PROXY_SEND_RESULT here; \
                  return that instead"
             );
@@ -45,28 +50,33 @@ pub(crate) fn read(rule: Rule, number: Option<i64>, queue_is_empty: bool) -> Ans
         }
         (_, 2) => Answer::SendResult,
         (Rule::ConnectServer, 4) => Answer::IgnoreResult,
-        (Rule::ReadAuth, 1) if !queue_is_empty => Answer::SendQuery,
+        (Rule::ReadAuth, 1) if !connection.queries.is_empty() => Answer::SendQuery,
         (Rule::ConnectServer | Rule::ReadHandshake | Rule::ReadAuth | Rule::ReadAuthResult, _) => {
             Answer::Default
         }
     }
 }
 
-fn read_query(number: i64, queue_is_empty: bool) -> Answer {
+fn read_query(number: i64, connection: &Connection) -> Answer {
+    let client = connection.client_name();
+    let queue_is_empty = connection.queries.is_empty();
     match number {
         2 => return Answer::SendResult,
         1 if !queue_is_empty => return Answer::SendQuery,
         1 => error!(
+            client,
             "(read_query) returned proxy.PROXY_SEND_QUERY, but proxy.queries is empty; the command is forwarded \
              as it is"
         ),
         0 => {}
         other => error!(
+            client,
             "(read_query) returned {other}, which means nothing; the command is forwarded as it is"
         ),
     }
     if !queue_is_empty {
         error!(
+            client,
             "(read_query) added to proxy.queries but did not return proxy.PROXY_SEND_QUERY; the queries are \
              discarded, the command is forwarded as it is"
         );
@@ -74,19 +84,21 @@ fn read_query(number: i64, queue_is_empty: bool) -> Answer {
     Answer::Default
 }
 
-fn read_query_result(number: i64, is_buffered: bool) -> Answer {
+fn read_query_result(number: i64, is_buffered: bool, connection: &Connection) -> Answer {
     match number {
         0 => Answer::Default,
         2 if is_buffered => Answer::SendResult,
         4 if is_buffered => Answer::IgnoreResult,
         other if is_buffered => {
             info!(
+                client = connection.client_name(),
                 "(read_query_result) returned {other}, which means nothing; the result goes to the client"
             );
             Answer::Default
         }
         other => {
             error!(
+                client = connection.client_name(),
                 "(read_query_result) returned {other}, but the query hasn't asked to buffer its result \
                  (resultset_is_needed = true): the client has it already"
             );
@@ -97,14 +109,33 @@ fn read_query_result(number: i64, is_buffered: bool) -> Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Instant;
 
-    const QUERIES: bool = false;
-    const EMPTY: bool = true;
+    use super::*;
+    use crate::Injection;
+
+    fn answer(rule: Rule, number: Option<i64>) -> Answer {
+        read(rule, number, &Connection::default())
+    }
+
+    /// With a query waiting.
+    fn answer_with_query(rule: Rule, number: Option<i64>) -> Answer {
+        let connection = Connection {
+            queries: [Injection {
+                id: 1,
+                packet: b"\x03SELECT 1".to_vec(),
+                resultset_is_needed: false,
+                queued_at: Instant::now(),
+            }]
+            .into(),
+            ..Connection::default()
+        };
+        read(rule, number, &connection)
+    }
 
     #[test]
     fn connect_server_answers_or_takes_what_it_selected() {
-        let answer = |number| read(Rule::ConnectServer, number, EMPTY);
+        let answer = |number| answer(Rule::ConnectServer, number);
         assert_eq!(answer(None), Answer::Default);
         assert_eq!(answer(Some(2)), Answer::SendResult);
         assert_eq!(answer(Some(4)), Answer::IgnoreResult);
@@ -115,7 +146,7 @@ mod tests {
 
     #[test]
     fn read_handshake_answers_also_by_its_old_number() {
-        let answer = |number| read(Rule::ReadHandshake, number, EMPTY);
+        let answer = |number| answer(Rule::ReadHandshake, number);
         assert_eq!(answer(Some(1)), Answer::SendResult);
         assert_eq!(answer(Some(2)), Answer::SendResult);
         for number in [None, Some(0), Some(3), Some(4)] {
@@ -125,19 +156,22 @@ mod tests {
 
     #[test]
     fn read_auth_replaces_the_login_by_what_is_queued() {
-        assert_eq!(read(Rule::ReadAuth, Some(1), QUERIES), Answer::SendQuery);
-        assert_eq!(read(Rule::ReadAuth, Some(1), EMPTY), Answer::Default);
-        for queue in [QUERIES, EMPTY] {
-            assert_eq!(read(Rule::ReadAuth, Some(2), queue), Answer::SendResult);
+        assert_eq!(
+            answer_with_query(Rule::ReadAuth, Some(1)),
+            Answer::SendQuery
+        );
+        assert_eq!(answer(Rule::ReadAuth, Some(1)), Answer::Default);
+        for answer in [answer, answer_with_query] {
+            assert_eq!(answer(Rule::ReadAuth, Some(2)), Answer::SendResult);
             for number in [None, Some(0), Some(3), Some(4)] {
-                assert_eq!(read(Rule::ReadAuth, number, queue), Answer::Default);
+                assert_eq!(answer(Rule::ReadAuth, number), Answer::Default);
             }
         }
     }
 
     #[test]
     fn read_auth_result_answers() {
-        let answer = |number| read(Rule::ReadAuthResult, number, QUERIES);
+        let answer = |number| answer(Rule::ReadAuthResult, number);
         assert_eq!(answer(Some(2)), Answer::SendResult);
         for number in [None, Some(0), Some(1), Some(3), Some(4)] {
             assert_eq!(answer(number), Answer::Default, "{number:?}");
@@ -146,20 +180,22 @@ mod tests {
 
     #[test]
     fn read_query_sends_what_is_queued_or_answers() {
-        assert_eq!(read(Rule::ReadQuery, Some(1), QUERIES), Answer::SendQuery);
-        assert_eq!(read(Rule::ReadQuery, Some(1), EMPTY), Answer::Default);
-        for queue in [QUERIES, EMPTY] {
-            assert_eq!(read(Rule::ReadQuery, Some(2), queue), Answer::SendResult);
+        assert_eq!(
+            answer_with_query(Rule::ReadQuery, Some(1)),
+            Answer::SendQuery
+        );
+        assert_eq!(answer(Rule::ReadQuery, Some(1)), Answer::Default);
+        for answer in [answer, answer_with_query] {
+            assert_eq!(answer(Rule::ReadQuery, Some(2)), Answer::SendResult);
             for number in [None, Some(0), Some(3), Some(4), Some(i64::MAX)] {
-                assert_eq!(read(Rule::ReadQuery, number, queue), Answer::Default);
+                assert_eq!(answer(Rule::ReadQuery, number), Answer::Default);
             }
         }
     }
 
     #[test]
     fn read_query_result_replaces_and_drops_only_what_is_kept() {
-        let answer =
-            |is_buffered, number| read(Rule::ReadQueryResult { is_buffered }, number, EMPTY);
+        let answer = |is_buffered, number| answer(Rule::ReadQueryResult { is_buffered }, number);
         assert_eq!(answer(true, Some(2)), Answer::SendResult);
         assert_eq!(answer(true, Some(4)), Answer::IgnoreResult);
         for number in [None, Some(0), Some(1), Some(3), Some(5)] {
@@ -173,10 +209,7 @@ mod tests {
     #[test]
     fn what_disconnect_client_returns_changes_nothing() {
         for number in [None, Some(0), Some(1), Some(2), Some(4)] {
-            assert_eq!(
-                read(Rule::DisconnectClient, number, QUERIES),
-                Answer::Default
-            );
+            assert_eq!(answer(Rule::DisconnectClient, number), Answer::Default);
         }
     }
 }

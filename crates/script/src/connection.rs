@@ -32,6 +32,13 @@ pub struct Connection {
     pub capabilities: Capabilities,
 }
 
+impl Connection {
+    /// The client's address, for the log.
+    pub(crate) fn client_name(&self) -> Option<String> {
+        self.client.src.as_ref().map(ToString::to_string)
+    }
+}
+
 /// One side's socket object.
 #[derive(Debug, Clone, Default)]
 pub struct Peer {

@@ -72,6 +72,13 @@ pub struct StateError(String);
 
 const WITHOUT_SCRIPT: &str = "connections go on without a script";
 
+/// `pcall`, with the first value that the function returns and no other: a script may return thousands.
+const PROTECTED_CALL: &str = r"
+local pcall = pcall
+local function first(succeeded, value) return succeeded, value end
+return function(...) return first(pcall(...)) end
+";
+
 /// One Lua state. It runs one hook at a time.
 ///
 /// What belongs to a connection lives in tables on the Lua side, by the connection's number: mlua keeps a slot on a
@@ -86,7 +93,7 @@ pub struct State {
     environments: Table,
     /// By connection: the table behind `proxy`.
     own: Table,
-    pcall: Function,
+    protected_call: Function,
 }
 
 impl State {
@@ -109,7 +116,7 @@ impl State {
             proxy: ProxyTable::install(&lua)?,
             environments: lua.create_table()?,
             own: lua.create_table()?,
-            pcall: globals.get("pcall")?,
+            protected_call: lua.load(PROTECTED_CALL).set_name("=mysql-proxy").eval()?,
             globals,
             lua,
         })
@@ -167,13 +174,12 @@ impl State {
             connection.queries.clear();
         }
         let name = hook.name();
-        let Some((own, function)) = self.find(connection.id, name) else {
+        let Some((own, function)) = self.find(connection, name) else {
             return Decision::Default;
         };
         let decision = self.guard(connection, || self.run_hook(&own, &function, hook));
         let decision = decision.unwrap_or_else(|message| {
-            let client = connection.client.src.as_ref().map(ToString::to_string);
-            error!(client, "({name}) {message}");
+            error!(client = connection.client_name(), "({name}) {message}");
             Decision::Default
         });
         if is_query && decision == Decision::Default {
@@ -202,7 +208,8 @@ impl State {
         environment.get(name).ok()
     }
 
-    fn find(&self, id: u64, name: &str) -> Option<(Table, Function)> {
+    fn find(&self, connection: &Connection, name: &str) -> Option<(Table, Function)> {
+        let id = connection.id;
         match self.lookup(id, name)? {
             Value::Function(function) => {
                 let own = self.own.raw_get::<Option<Table>>(id).ok()??;
@@ -213,6 +220,7 @@ impl State {
             _ if name == "read_query" => None,
             other => {
                 info!(
+                    client = connection.client_name(),
                     "{name} is a {}, not a function; it is not called",
                     callback::type_name(&other)
                 );
@@ -267,11 +275,11 @@ impl State {
         }
         let (rule, value) = self.run_function(function, hook)?;
         let number = callback::integer(&self.lua, &value);
-        let (queue_is_empty, capabilities) = lent::any(&self.lua, |lent| {
-            let connection = &lent.connection;
-            Ok((connection.queries.is_empty(), connection.capabilities))
+        let (answer, capabilities) = lent::any(&self.lua, |lent| {
+            let answer = answer::read(rule, number, &lent.connection);
+            Ok((answer, lent.connection.capabilities))
         })?;
-        Ok(match answer::read(rule, number, queue_is_empty) {
+        Ok(match answer {
             Answer::Default => Decision::Default,
             Answer::SendQuery => Decision::SendQuery,
             Answer::IgnoreResult => Decision::IgnoreResult,
@@ -317,7 +325,7 @@ impl State {
     ) -> Result<Value, Failure> {
         let mut call = arguments.into_lua_multi(&self.lua)?;
         call.push_front(Value::Function(function.clone()));
-        let (succeeded, value): (bool, Value) = self.pcall.call(call)?;
+        let (succeeded, value): (bool, Value) = self.protected_call.call(call)?;
         if succeeded {
             Ok(value)
         } else {
@@ -356,4 +364,15 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     let text = panic.downcast_ref::<&str>().copied();
     text.or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::State;
+
+    #[test]
+    fn any_worker_may_have_it() {
+        fn assert_send<T: Send>() {}
+        assert_send::<State>();
+    }
 }

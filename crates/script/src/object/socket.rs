@@ -6,7 +6,7 @@ use tracing::error;
 use crate::callback::{self, key_text};
 use crate::lent::{self, Lent};
 use crate::object::address::Address;
-use crate::{Endpoint, Peer};
+use crate::{Connection, Endpoint, Peer};
 
 /// One side of a connection, by the connection's number.
 #[derive(Debug)]
@@ -54,13 +54,13 @@ fn read(lua: &Lua, socket: &Socket, key: Value) -> Result<Value> {
     let key = key_text(&key);
     match socket {
         Socket::Client { connection } => lent::with(lua, *connection, |lent| {
-            field(lua, &lent.connection.client, &key)
+            field(lua, &lent.connection, &lent.connection.client, &key)
         }),
         Socket::Server {
             connection,
             identity,
         } => lent::with(lua, *connection, |lent| {
-            field(lua, attached(lent, identity)?, &key)
+            field(lua, &lent.connection, attached(lent, identity)?, &key)
         }),
     }
 }
@@ -76,7 +76,7 @@ fn attached<'a>(lent: &'a Lent, identity: &Identity) -> Result<&'a Peer> {
         })
 }
 
-fn field(lua: &Lua, peer: &Peer, key: &str) -> Result<Value> {
+fn field(lua: &Lua, connection: &Connection, peer: &Peer, key: &str) -> Result<Value> {
     match key {
         // The default database: of the login and of COM_INIT_DB; empty for none.
         "default_db" => bytes(lua, &peer.default_db),
@@ -89,7 +89,10 @@ fn field(lua: &Lua, peer: &Peer, key: &str) -> Result<Value> {
         _ => match login_field(lua, peer, key)?.or(greeting_field(lua, peer, key)?) {
             Some(value) => Ok(value),
             None => {
-                error!("a socket object's .{key} is not known, or not yet: it reads nil");
+                error!(
+                    client = connection.client_name(),
+                    "a socket object's .{key} is not known, or not yet: it reads nil"
+                );
                 Ok(Value::Nil)
             }
         },

@@ -23,6 +23,28 @@ fn globals_and_locals_of_the_script_are_the_connections_own() {
 }
 
 #[test]
+fn compiled_loops_keep_connections_apart() {
+    let mut bench = Bench::new(
+        "mine = 0
+         function read_query(packet)
+           for _ = 1, 200 do
+             mine = mine + 1
+             proxy.response.mine = mine
+           end
+           proxy.response = { type = 250, packets = { mine .. ' ' .. proxy.response.mine } }
+           return 2
+         end",
+    );
+    let mut connections: Vec<_> = (0..5).map(|_| bench.open()).collect();
+    for round in 1..=100 {
+        for connection in &mut connections {
+            let expected = format!("{0} {0}", round * 200);
+            assert_eq!(bench.answer(connection, ""), expected);
+        }
+    }
+}
+
+#[test]
 fn unknown_globals_come_from_the_real_global_table() {
     let mut bench = Bench::new(CALCULATOR);
     let (mut one, mut other) = (bench.open(), bench.open());

@@ -410,6 +410,20 @@ fn hooks_of_a_strict_global_table_that_are_missing_are_no_fault() {
 }
 
 #[test]
+fn thousands_of_values_returned_are_as_good_as_one() {
+    let mut bench = Bench::new(
+        "function read_query()
+           local many = { 2 }
+           for i = 2, 7900 do many[i] = 'x' .. i end
+           proxy.response = { type = 250, packets = { 'answered' } }
+           return unpack(many)
+         end",
+    );
+    let mut connection = bench.open();
+    assert_eq!(bench.answer(&mut connection, ""), "answered");
+}
+
+#[test]
 fn only_read_query_starts_with_an_empty_response() {
     let mut bench = Bench::new(
         "function connect_server() proxy.response.type = 250 proxy.response.packets = { 'kept' } end
