@@ -117,10 +117,14 @@ pub(crate) enum BalanceOption {
 #[command(next_help_heading = "Script")]
 pub(crate) struct ScriptOptions {
     /// Lua script that is asked about connections, logins, commands and results; read when a client connects
-    #[arg(long = "proxy-lua-script", short = 's', value_name = "FILE")]
-    pub(crate) file: Option<PathBuf>,
+    #[arg(long, short = 's', value_name = "FILE")]
+    pub(crate) proxy_lua_script: Option<PathBuf>,
     /// What clients get while the script cannot be loaded: its last good version, no script, or an error
-    #[arg(long = "lua-on-load-error", value_name = "WAY", default_value = "keep-last")]
+    #[arg(
+        long = "lua-on-load-error",
+        value_name = "WAY",
+        default_value = "keep-last"
+    )]
     pub(crate) on_load_error: LoadErrorOption,
     /// Where Lua modules are looked for [default: LUA_PATH, else BASEDIR/lib/mysql-proxy/lua/?.lua]
     #[arg(long, value_name = "TEMPLATES")]

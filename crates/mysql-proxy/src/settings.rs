@@ -82,7 +82,7 @@ fn log_choice(options: &LogOptions, daemon: bool, base: &Path) -> Result<Choice>
 
 fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     let (options, timeouts) = (&all.proxy, &all.timeouts);
-    let has_script = all.script.file.is_some();
+    let has_script = all.script.proxy_lua_script.is_some();
     let backends = backends(&options.backends, &options.read_only_backends, has_script)?;
     let mut settings = proxy::Settings::new(options.address.clone(), backends);
     settings.script = script_settings(&all.script, base);
@@ -102,7 +102,7 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
 
 /// `None` without a script. The file itself is not looked at: that is done when a client connects.
 fn script_settings(options: &ScriptOptions, base: &Path) -> Option<ScriptSettings> {
-    let file = options.file.as_ref()?;
+    let file = options.proxy_lua_script.as_ref()?;
     let modules = base.join("lib/mysql-proxy/lua");
     let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
     Some(ScriptSettings {
