@@ -63,6 +63,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) log: LogOptions,
     #[command(flatten)]
+    pub(crate) script: ScriptOptions,
+    #[command(flatten)]
     pub(crate) compatibility: CompatibilityOptions,
 }
 
@@ -109,6 +111,47 @@ pub(crate) enum BalanceOption {
     RoundRobin,
     /// The one with the fewest clients; the first of equals.
     LeastConnections,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Script")]
+pub(crate) struct ScriptOptions {
+    /// Lua script that is asked about connections, logins, commands and results; read when a client connects
+    #[arg(long, short = 's', value_name = "FILE")]
+    pub(crate) proxy_lua_script: Option<PathBuf>,
+    /// What clients get while the script cannot be loaded: its last good version, no script, or an error
+    #[arg(
+        long = "lua-on-load-error",
+        value_name = "WAY",
+        default_value = "keep-last"
+    )]
+    pub(crate) on_load_error: LoadErrorOption,
+    /// Where Lua modules are looked for [default: LUA_PATH, else BASEDIR/lib/mysql-proxy/lua/?.lua]
+    #[arg(long, value_name = "TEMPLATES")]
+    pub(crate) lua_path: Option<String>,
+    /// Where Lua modules in C are looked for [default: LUA_CPATH, else BASEDIR/lib/mysql-proxy/lua/?.so]
+    #[arg(long, value_name = "TEMPLATES")]
+    pub(crate) lua_cpath: Option<String>,
+    /// Lua states; scripts of different states run at the same time and have a proxy.global of their own
+    #[arg(long, value_name = "NUMBER", value_parser = value::threads, default_value = "1")]
+    pub(crate) lua_states: NonZeroUsize,
+    /// Bytes of a result that are kept for a script
+    #[arg(long = "lua-result-limit", value_name = "BYTES", value_parser = value::unsigned, default_value = "268435456")]
+    pub(crate) result_limit: u64,
+    /// Bytes of a command that are joined for a script
+    #[arg(long, value_name = "BYTES", value_parser = value::unsigned, default_value = "1073741824")]
+    pub(crate) max_packet_bytes: u64,
+}
+
+/// What connections get while the script cannot be loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum LoadErrorOption {
+    /// The last version that loaded; no script while none ever did.
+    KeepLast,
+    /// No script.
+    PassThrough,
+    /// An error.
+    Error,
 }
 
 #[derive(Debug, Args)]
@@ -224,13 +267,7 @@ pub(crate) struct CompatibilityOptions {
     /// No effect: plugins are built in
     #[arg(long, value_name = "DIRECTORY")]
     plugin_dir: Option<PathBuf>,
-    /// No effect without a script: where Lua modules are looked for
-    #[arg(long, value_name = "TEMPLATES")]
-    lua_path: Option<OsString>,
-    /// No effect without a script: where Lua modules in C are looked for
-    #[arg(long, value_name = "TEMPLATES")]
-    lua_cpath: Option<OsString>,
-    /// No effect without a script: reuse pooled connections of the same user as they are
+    /// No effect: this version keeps no idle connections that it could reuse
     #[arg(long = "proxy-pool-no-change-user")]
     pub(crate) pool_no_change_user: bool,
     /// No effect
@@ -240,8 +277,6 @@ pub(crate) struct CompatibilityOptions {
     #[arg(long = "proxy-fix-bug-25371")]
     proxy_fix_bug_25371: bool,
 
-    #[arg(long, short = 's', hide = true, value_parser = Refused("this version runs no Lua scripts yet"))]
-    proxy_lua_script: Option<()>,
     #[arg(long, hide = true, value_parser = NO_ADMIN)]
     admin_address: Option<()>,
     #[arg(long, hide = true, value_parser = NO_ADMIN)]

@@ -39,7 +39,9 @@ pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> 
         warn_of_syslog(options);
     }
     if options.compatibility.pool_no_change_user {
-        tracing::info!("--proxy-pool-no-change-user has no effect: no script runs");
+        tracing::info!(
+            "--proxy-pool-no-change-user has no effect: this version keeps no idle connections"
+        );
     }
     warnings
         .iter()

@@ -8,10 +8,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use backend::{Address, Balance, Role};
+use proxy::ScriptSettings;
+use script::OnLoadError;
 
 use crate::log::Choice;
 use crate::options::{
-    AddressList, BalanceOption, LogOptions, Options, ProxyOptions, TimeoutOptions,
+    AddressList, BalanceOption, LoadErrorOption, LogOptions, Options, ScriptOptions,
 };
 
 /// What clients reach when no server is named.
@@ -34,7 +36,7 @@ impl Settings {
         let base = base_directory(options.process.basedir.as_deref())?;
         let proxy = match options.proxy.no_proxy {
             true => None,
-            false => Some(proxy_settings(&options.proxy, &options.timeouts)?),
+            false => Some(proxy_settings(options, &base)?),
         };
         Ok(Self {
             proxy,
@@ -78,9 +80,12 @@ fn log_choice(options: &LogOptions, daemon: bool, base: &Path) -> Result<Choice>
     }
 }
 
-fn proxy_settings(options: &ProxyOptions, timeouts: &TimeoutOptions) -> Result<proxy::Settings> {
-    let backends = backends(&options.backends, &options.read_only_backends)?;
+fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
+    let (options, timeouts) = (&all.proxy, &all.timeouts);
+    let has_script = all.script.proxy_lua_script.is_some();
+    let backends = backends(&options.backends, &options.read_only_backends, has_script)?;
     let mut settings = proxy::Settings::new(options.address.clone(), backends);
+    settings.script = script_settings(&all.script, base);
     settings.balance = match options.balance {
         BalanceOption::RoundRobin => Balance::RoundRobin,
         BalanceOption::LeastConnections => Balance::LeastConnections,
@@ -95,8 +100,36 @@ fn proxy_settings(options: &ProxyOptions, timeouts: &TimeoutOptions) -> Result<p
     Ok(settings)
 }
 
+/// `None` without a script. The file itself is not looked at: that is done when a client connects.
+fn script_settings(options: &ScriptOptions, base: &Path) -> Option<ScriptSettings> {
+    let file = options.proxy_lua_script.as_ref()?;
+    let modules = base.join("lib/mysql-proxy/lua");
+    let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
+    Some(ScriptSettings {
+        options: script::Options {
+            script: base.join(file),
+            lua_path: options.lua_path.clone(),
+            lua_cpath: options.lua_cpath.clone(),
+            default_lua_path: modules.join("?.lua").display().to_string(),
+            default_lua_cpath: modules.join("?.so").display().to_string(),
+            on_load_error: match options.on_load_error {
+                LoadErrorOption::KeepLast => OnLoadError::KeepLast,
+                LoadErrorOption::PassThrough => OnLoadError::PassThrough,
+                LoadErrorOption::Error => OnLoadError::Error,
+            },
+        },
+        states: options.lua_states,
+        result_bytes_max: bytes(options.result_limit),
+        command_bytes_max: bytes(options.max_packet_bytes),
+    })
+}
+
 /// Both lists in option order, read/write first. Without a script, clients need a read/write one.
-fn backends(read_write: &[AddressList], read_only: &[AddressList]) -> Result<Vec<(Address, Role)>> {
+fn backends(
+    read_write: &[AddressList],
+    read_only: &[AddressList],
+    has_script: bool,
+) -> Result<Vec<(Address, Role)>> {
     let of = |lists: &[AddressList], role| -> Vec<_> {
         let addresses = lists.iter().flat_map(|list| list.0.iter().cloned());
         addresses.map(|address| (address, role)).collect()
@@ -105,7 +138,7 @@ fn backends(read_write: &[AddressList], read_only: &[AddressList]) -> Result<Vec
     let read_only = of(read_only, Role::ReadOnly);
     match (backends.is_empty(), read_only.is_empty()) {
         (true, true) => backends.push((DEFAULT_BACKEND.parse()?, Role::ReadWrite)),
-        (true, false) => bail!(
+        (true, false) if !has_script => bail!(
             "all backends are read-only, which only a script would use: no client could be served; \
              give --proxy-backend-addresses too"
         ),

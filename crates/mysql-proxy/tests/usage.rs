@@ -62,10 +62,6 @@ fn a_wrong_command_line_is_one_line_and_exit_code_1() {
         "--proxy-address: address `[::1` is not of the form `[IPV6]:PORT`",
     );
     assert_refused(
-        &["--proxy-lua-script=x.lua"],
-        "--proxy-lua-script: this version runs no Lua scripts yet",
-    );
-    assert_refused(
         &["-r", "db1"],
         "all backends are read-only, which only a script would use: no client could be served; give --proxy-backend-addresses too",
     );

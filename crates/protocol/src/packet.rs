@@ -2,9 +2,11 @@
 //! hold together. Follows MySQL's "Protocol Basics: MySQL Packets".
 
 mod decoder;
+mod renumbering;
 mod scanner;
 
 pub use decoder::PayloadDecoder;
+pub use renumbering::Renumbering;
 pub use scanner::PayloadScanner;
 
 use crate::limits::PACKET_PAYLOAD_BYTES_MAX;

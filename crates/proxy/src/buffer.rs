@@ -38,6 +38,11 @@ impl Buffer {
         &self.bytes[self.start..]
     }
 
+    /// The bytes not taken yet.
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.start..]
+    }
+
     /// The bytes not taken yet, for good.
     pub(crate) fn into_bytes(mut self) -> Vec<u8> {
         self.bytes.drain(..self.start);

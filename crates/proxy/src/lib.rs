@@ -6,11 +6,13 @@
 //! * [`listener`]: takes clients in and deals them to workers
 //! * [`worker`]: threads, each with a runtime of its own; a session lives and dies on one
 //! * [`session`]: connect, login, commands, last words
+//! * [`scripts`]: the Lua states that scripted sessions share
 //! * [`shutdown`]: how sessions are told to end
 //! * [`buffer`], [`timer`]: what sessions hold while they wait, and for how long
 
 mod buffer;
 mod listener;
+mod scripts;
 mod session;
 mod settings;
 mod shutdown;
@@ -26,11 +28,13 @@ use std::time::Duration;
 use backend::{Backends, probe};
 pub use listener::BindError;
 use listener::Listener;
+pub use scripts::ScriptSettings;
 pub use settings::Settings;
 pub use shutdown::Shutdown;
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::scripts::Scripts;
 use crate::session::Context;
 use crate::worker::Workers;
 
@@ -80,10 +84,15 @@ impl Proxy {
             shutdown,
         } = self;
         let backends = Backends::new(settings.backends.iter().cloned(), settings.balance);
+        let scripts = match settings.script.clone() {
+            Some(script) => Some(Scripts::new(script).map_err(io::Error::other)?),
+            None => None,
+        };
         let context = Arc::new(Context {
             settings,
             backends,
             shutdown,
+            scripts,
         });
         let workers = Workers::start(&context)?;
         let runtime = worker::runtime()?;

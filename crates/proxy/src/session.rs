@@ -2,7 +2,7 @@
 //!
 //! * [`connect`]: a backend is chosen and greets
 //! * [`login`]: the client logs in there
-//! * [`command_phase`]: command by command, until one side ends it
+//! * [`command_phase`]: command by command, until one side ends it; [`scripted`] where a script is asked about each
 //! * [`last_words`]: what the client is told when it was not its own goodbye
 //!
 //! The connections' reads, writes and deadlines are [`link`]'s.
@@ -12,11 +12,14 @@ mod change_user;
 mod command_phase;
 mod connect;
 mod error;
+mod injection;
 mod last_words;
 mod link;
 mod local_infile;
 mod login;
 mod response;
+mod script;
+mod scripted;
 mod stream;
 
 use std::future::poll_fn;
@@ -27,11 +30,15 @@ use std::task::Poll;
 use backend::{Backends, Stream};
 use tracing::{debug, info, warn};
 
+use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shutdown::{Phase, Registration, Shutdown};
-use error::{Party, SessionError};
+use connect::NoBackend;
+use error::{Party, Refusal, SessionError};
 use link::Link;
 use login::LoggedIn;
+use protocol::response::error_code;
+use script::Script;
 
 /// What all sessions of a proxy share.
 #[derive(Debug)]
@@ -39,24 +46,42 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) backends: Backends,
     pub(crate) shutdown: Shutdown,
+    /// `None` without a script.
+    pub(crate) scripts: Option<Scripts>,
 }
 
 /// Serves one client until it is gone.
-pub(crate) async fn run(client: Stream, peer: Option<SocketAddr>, context: Arc<Context>) {
+pub(crate) async fn run(mut client: Stream, peer: Option<SocketAddr>, context: Arc<Context>) {
     let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
     let registration = context.shutdown.register(waker);
     let id = registration.id();
-    // The login is the largest part of a session and the shortest: boxed, it is no burden afterwards.
-    let established = Box::pin(establish(client, &context, &registration)).await;
-    let mut login = match established {
-        Ok(login) => login,
-        Err(error) => return log_end(id, peer, None, &error),
+    let mut script = match Script::open(&context, &client, peer).await {
+        Ok(script) => script,
+        Err(error) => {
+            let refusal = Refusal::new(error_code::UNKNOWN_ERROR, *b"07000", error.to_string());
+            last_words::before_greeting(&mut client, &[refusal.payload()]).await;
+            return log_end(id, peer, None, &SessionError::Refused(refusal));
+        }
     };
-    let rest = std::mem::take(&mut login.rest);
-    let mut link = Link::new(login, registration, context);
-    if let Err(error) = command_phase::run(&mut link, rest).await {
-        log_end(id, peer, Some(&link.backend_name()), &error);
-        Box::pin(last_words::say(link, &error)).await;
+    // The login is the largest part of a session and the shortest: boxed, it is no burden afterwards.
+    let login = establish(client, &context, &registration, script.as_deref_mut());
+    match Box::pin(login).await {
+        Ok(mut login) => {
+            let rest = std::mem::take(&mut login.rest);
+            let mut link = Link::new(login, registration, context);
+            let outcome = match &mut script {
+                None => command_phase::run(&mut link, rest).await,
+                Some(script) => Box::pin(scripted::run(&mut link, script, rest)).await,
+            };
+            if let Err(error) = outcome {
+                log_end(id, peer, Some(&link.backend_name()), &error);
+                Box::pin(last_words::say(link, &error)).await;
+            }
+        }
+        Err(error) => log_end(id, peer, None, &error),
+    }
+    if let Some(script) = script {
+        script.disconnect().await;
     }
 }
 
@@ -65,14 +90,21 @@ async fn establish(
     mut client: Stream,
     context: &Context,
     registration: &Registration,
+    mut script: Option<&mut Script>,
 ) -> Result<LoggedIn, SessionError> {
-    match unless_expired(registration, connect::connect(context)).await {
-        None => Err(SessionError::Shutdown),
-        Some(Err(error)) => {
-            last_words::before_greeting(&mut client, &error).await;
+    let connect = connect::connect(context, script.as_deref_mut());
+    match (unless_expired(registration, connect).await, script) {
+        (None, _) => Err(SessionError::Shutdown),
+        (Some(Err(NoBackend::Answered(greeting))), Some(script)) => {
+            login::log_in_at_script(client, greeting, context, script).await
+        }
+        (Some(Err(error)), _) => {
+            last_words::before_greeting(&mut client, &error.payloads()).await;
             Err(error.into())
         }
-        Some(Ok(connected)) => login::log_in(client, connected, context, registration).await,
+        (Some(Ok(connected)), script) => {
+            login::log_in(client, connected, context, (registration, script)).await
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::scripts::ScriptSettings;
 use backend::{Address, Balance, Role, Timeouts};
 
 /// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. Immutable once bound.
@@ -28,6 +29,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// What running commands and open transactions get when the proxy is told to stop.
     pub shutdown_timeout: Duration,
+    /// `None` without a script.
+    pub script: Option<ScriptSettings>,
 }
 
 impl Settings {
@@ -45,6 +48,7 @@ impl Settings {
             read_timeout: 8 * hours,
             write_timeout: 8 * hours,
             shutdown_timeout: Duration::from_secs(10),
+            script: None,
         }
     }
 

@@ -55,3 +55,11 @@ impl Hook<'_> {
         }
     }
 }
+
+impl Response {
+    /// True when it tells the client of an error.
+    pub fn is_err(&self) -> bool {
+        let first = self.payloads.first().and_then(|payload| payload.first());
+        first == Some(&protocol::response::ErrPacket::HEADER)
+    }
+}

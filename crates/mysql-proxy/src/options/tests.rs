@@ -227,10 +227,6 @@ const ERRORS: &[(&[&str], &str)] = &[
         "--plugins: this program has no plugin replicant",
     ),
     (
-        &["-s", "x.lua"],
-        "--proxy-lua-script: this version runs no Lua scripts yet",
-    ),
-    (
         &["--admin-username=x"],
         "--admin-username: this version has no admin plugin yet",
     ),
@@ -329,12 +325,6 @@ fn a_wrong_value_in_the_file_is_an_error_with_its_line() {
     let (file, argument) = defaults_file("# x\nproxy-address=h:\n");
     let expected = format!(
         "{}:3: --proxy-address: address `h:` has no port after the colon",
-        file.path().display()
-    );
-    assert_eq!(error(&[&argument]), expected);
-    let (file, argument) = defaults_file("proxy-lua-script=x\n");
-    let expected = format!(
-        "{}:2: --proxy-lua-script: this version runs no Lua scripts yet",
         file.path().display()
     );
     assert_eq!(error(&[&argument]), expected);

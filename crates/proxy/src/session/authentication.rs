@@ -22,6 +22,8 @@ use protocol::response::{ErrPacket, OkPacket, error_code};
 use tokio::time::{sleep, timeout};
 
 use super::error::{Party, Refusal, SessionError};
+use super::script::Script;
+use script::Hook;
 
 /// What a backend gets to check a password: it may ask a directory or a person's telephone.
 const BACKEND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -54,6 +56,8 @@ pub(super) struct Authentication<'a> {
     pub(super) is_backend_waiting: bool,
     /// Packets of the backend so far.
     backend_packets: u8,
+    /// Is asked about every packet of the backend.
+    pub(super) script: Option<&'a mut Script>,
 }
 
 /// How the backend decided, and the client knows.
@@ -82,13 +86,15 @@ impl<'a> Authentication<'a> {
         backend: &'a mut Stream,
         nonce: Vec<u8>,
         client_timeout: Duration,
+        script: Option<&'a mut Script>,
     ) -> Self {
         Self {
             client,
             backend,
             client_reader,
             backend_reader: PacketReader::default(),
-            client_sequence_id: 0,
+            // The greeting has the id 0.
+            client_sequence_id: u8::MAX,
             backend_sequence_id: 0,
             plugin_name: Vec::new(),
             nonce,
@@ -98,6 +104,7 @@ impl<'a> Authentication<'a> {
             password: None,
             is_backend_waiting: true,
             backend_packets: 0,
+            script,
         }
     }
 
@@ -162,12 +169,6 @@ impl<'a> Authentication<'a> {
             .map_err(|error| SessionError::Io(Party::Backend, error))
     }
 
-    /// The backend's greeting starts the exchange on both sides.
-    pub(super) async fn greet(&mut self, payload: &[u8]) -> Result<(), SessionError> {
-        self.client_sequence_id = u8::MAX;
-        self.send_client(payload).await
-    }
-
     /// COM_CHANGE_USER starts the exchange on the backend's side.
     pub(super) async fn start_command(&mut self, payload: &[u8]) -> Result<(), SessionError> {
         self.backend_sequence_id = u8::MAX;
@@ -175,7 +176,7 @@ impl<'a> Authentication<'a> {
     }
 
     /// Says a packet to the client, with the sequence id that is next.
-    async fn send_client(&mut self, payload: &[u8]) -> Result<(), SessionError> {
+    pub(super) async fn send_client(&mut self, payload: &[u8]) -> Result<(), SessionError> {
         self.client_sequence_id = self.client_sequence_id.wrapping_add(1);
         let write = write_packet(self.client, self.client_sequence_id, payload);
         let written = timeout(self.client_timeout, write).await;
@@ -263,7 +264,7 @@ impl<'a> Authentication<'a> {
             }
             AuthPacket::OldSwitchRequest | AuthPacket::Other => self.owe_answer(),
         }
-        self.send_client(&payload).await?;
+        self.answer_client(&payload).await?;
         match (decision, self.backend_reader.unread_bytes()) {
             (Some(Decision::Accepted(_)), unsolicited @ 1..) => {
                 Err(SessionError::Unsolicited(unsolicited))
@@ -275,6 +276,27 @@ impl<'a> Authentication<'a> {
     /// A backend may speak on without end.
     fn owe_answer(&mut self) {
         self.answers_owed = self.answers_owed.saturating_add(1);
+    }
+
+    /// The backend's packet, or what the script says instead. What happens next is the backend's decision, but a client
+    /// that was told of an error is not let in.
+    async fn answer_client(&mut self, payload: &[u8]) -> Result<(), SessionError> {
+        let Some(script) = &mut self.script else {
+            return self.send_client(payload).await;
+        };
+        script.share_login();
+        match script.call(Hook::ReadAuthResult(payload)).await {
+            script::Decision::SendResult(response) => {
+                for payload in &response.payloads {
+                    self.send_client(payload).await?;
+                }
+                match response.is_err() {
+                    true => Err(SessionError::Denied),
+                    false => Ok(()),
+                }
+            }
+            _ => self.send_client(payload).await,
+        }
     }
 
     fn switch(&mut self, request: AuthSwitchRequest<'_>) -> Result<(), SessionError> {

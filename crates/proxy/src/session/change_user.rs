@@ -4,7 +4,7 @@ use backend::packet_io::PacketReader;
 use protocol::change_user::ChangeUser;
 
 use super::authentication::{Authentication, Decision, FirstAnswer};
-use super::error::SessionError;
+use super::error::{Party, SessionError};
 use super::link::Link;
 use super::unless_expired;
 use crate::buffer::Buffer;
@@ -16,8 +16,10 @@ pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), Ses
     let capabilities = link.capabilities;
     let nonce = std::mem::take(&mut link.nonce);
     let reader = PacketReader::after(std::mem::take(input).into_bytes());
-    let (client, backend, registration) = link.parts();
-    let mut login = Authentication::new((client, reader), backend, nonce, client_timeout);
+    let Some((client, backend, registration)) = link.parts() else {
+        return Err(SessionError::Closed(Party::Backend));
+    };
+    let mut login = Authentication::new((client, reader), backend, nonce, client_timeout, None);
     let decision = unless_expired(registration, attempt(&mut login, capabilities))
         .await
         .unwrap_or(Err(SessionError::Shutdown));

@@ -15,15 +15,15 @@ use crate::buffer::Buffer;
 
 /// Commands that are forwarded in one write: all but the last have no response.
 #[derive(Debug)]
-struct Batch {
+pub(super) struct Batch {
     /// Bytes of the client's that are there.
-    bytes: usize,
-    last: Command,
+    pub(super) bytes: usize,
+    pub(super) last: Command,
     /// What follows it.
-    response: ResponseKind,
+    pub(super) response: ResponseKind,
     /// Where the last command goes on, when not all of it is there.
-    scanner: PayloadScanner,
-    is_complete: bool,
+    pub(super) scanner: PayloadScanner,
+    pub(super) is_complete: bool,
 }
 
 /// Runs until the client has said goodbye. `rest` is what it sent behind its login.
@@ -52,7 +52,7 @@ pub(super) async fn run(link: &mut Link, rest: Vec<u8>) -> Result<(), SessionErr
 }
 
 /// Between two commands. An ERR of ours is read as the answer to the next one.
-async fn wait(link: &mut Link, input: &mut Buffer) -> Result<Heard, SessionError> {
+pub(super) async fn wait(link: &mut Link, input: &mut Buffer) -> Result<Heard, SessionError> {
     link.err_sequence_id = Some(1);
     let heard = link.hear_idle(input).await?;
     link.err_sequence_id = None;
@@ -60,7 +60,11 @@ async fn wait(link: &mut Link, input: &mut Buffer) -> Result<Heard, SessionError
 }
 
 /// One batch to the backend and its response to the client.
-async fn exchange(link: &mut Link, input: &mut Buffer, batch: Batch) -> Result<(), SessionError> {
+pub(super) async fn exchange(
+    link: &mut Link,
+    input: &mut Buffer,
+    batch: Batch,
+) -> Result<(), SessionError> {
     let last = batch.last;
     let kind = batch.response;
     if kind == ResponseKind::Authentication {
@@ -134,7 +138,7 @@ impl Batch {
     }
 
     /// The first command alone.
-    fn first(bytes: &[u8]) -> Option<Self> {
+    pub(super) fn first(bytes: &[u8]) -> Option<Self> {
         let last = command_at(bytes)?;
         let response = response_at(last, bytes)?;
         let mut scanner = PayloadScanner::default();

@@ -2,13 +2,14 @@
 
 use backend::connector::{ConnectError, connect as connect_to};
 use backend::{ClientCount, Greeted};
-use protocol::response::error_code;
+use protocol::response::{ErrPacket, error_code};
+use script::{Decision, Hook};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Context;
 use super::error::SessionError;
-use protocol::response::ErrPacket;
+use super::script::Script;
 
 /// A backend that has greeted, held for this client.
 #[derive(Debug)]
@@ -24,14 +25,19 @@ pub(super) enum NoBackend {
     AllDown,
     /// The last one left refused with this ERR payload.
     Refused(Vec<u8>),
+    /// The script answers in a backend's place.
+    Answered(Vec<Vec<u8>>),
 }
 
 /// Tries each backend that is up at most once. One that cannot be reached is marked down; one that refuses with an ERR
-/// is passed over for this client only.
-pub(super) async fn connect(context: &Context) -> Result<Connected, NoBackend> {
+/// is passed over for this client only. A script is asked before each attempt.
+pub(super) async fn connect(
+    context: &Context,
+    mut script: Option<&mut Script>,
+) -> Result<Connected, NoBackend> {
     let mut tried = Vec::new();
     let mut refusal = None;
-    while let Some(count) = context.backends.choose(&tried) {
+    while let Some(count) = choose(context, script.as_deref_mut(), &tried).await? {
         let backend = count.backend();
         match connect_to(backend, context.settings.backend_timeouts()).await {
             Ok(greeted) => {
@@ -58,11 +64,41 @@ pub(super) async fn connect(context: &Context) -> Result<Connected, NoBackend> {
     }
 }
 
+/// The script's backend if it is up, else the next one. A number that names no backend is nobody.
+async fn choose(
+    context: &Context,
+    script: Option<&mut Script>,
+    tried: &[usize],
+) -> Result<Option<ClientCount>, NoBackend> {
+    let backends = &context.backends;
+    let Some(script) = script else {
+        return Ok(backends.choose(tried));
+    };
+    script.connection.backend_ndx = 0;
+    script.connection.server = None;
+    if let Decision::SendResult(response) = script.call(Hook::ConnectServer).await {
+        return Err(NoBackend::Answered(response.payloads));
+    }
+    let Some(index) = script.connection.backend_ndx.checked_sub(1) else {
+        return Ok(backends.choose(tried));
+    };
+    if index >= backends.iter().count() {
+        return Ok(None);
+    }
+    let wanted = match tried.contains(&index) {
+        true => None,
+        false => backends.take(index),
+    };
+    Ok(wanted.or_else(|| backends.choose(tried)))
+}
+
 impl NoBackend {
-    /// The ERR before the handshake, which has no SQLSTATE: both sides do not know yet what they speak.
-    pub(super) fn payload(&self) -> Vec<u8> {
+    /// What stands in the greeting's place. An ERR of ours has no SQLSTATE there: both sides do not know yet what they
+    /// speak.
+    pub(super) fn payloads(&self) -> Vec<Vec<u8>> {
         match self {
-            Self::Refused(payload) => payload.clone(),
+            Self::Answered(payloads) => payloads.clone(),
+            Self::Refused(payload) => vec![payload.clone()],
             Self::AllDown => {
                 let mut payload = Vec::new();
                 let err = ErrPacket {
@@ -74,7 +110,7 @@ impl NoBackend {
                     )
                 };
                 err.encode(&mut payload);
-                payload
+                vec![payload]
             }
         }
     }
@@ -82,9 +118,10 @@ impl NoBackend {
 
 impl From<NoBackend> for SessionError {
     fn from(error: NoBackend) -> Self {
-        let message = match &error {
+        let message = match error {
+            NoBackend::Answered(payloads) => return Self::Answered(payloads),
             NoBackend::AllDown => "all backends are down".to_owned(),
-            NoBackend::Refused(payload) => match ErrPacket::decode(payload) {
+            NoBackend::Refused(payload) => match ErrPacket::decode(&payload) {
                 Ok(err) => format!("no backend takes it: {}", err.message_lossy()),
                 Err(error) => error.to_string(),
             },

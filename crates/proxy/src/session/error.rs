@@ -49,6 +49,12 @@ pub(crate) enum SessionError {
     /// Nobody is there to serve the client; it has been told, and the log has the reason.
     #[error("{0}")]
     NoBackend(String),
+    /// The script ends the connection with these packets.
+    #[error("ended by the script")]
+    Answered(Vec<Vec<u8>>),
+    /// The script leaves the connection where it cannot go on.
+    #[error("{0}")]
+    Script(&'static str),
     /// The proxy is told to stop.
     #[error("the proxy is shutting down")]
     Shutdown,
@@ -80,13 +86,20 @@ impl SessionError {
             | Self::Stuck(party, _)
             | Self::Endless(party)
             | Self::Malformed(party, _) => *party == Party::Client,
-            Self::Refused(_) | Self::Denied | Self::NoBackend(_) => true,
-            Self::Unsolicited(_) | Self::Shutdown => false,
+            Self::Refused(_) | Self::Denied | Self::NoBackend(_) | Self::Answered(_) => true,
+            Self::Unsolicited(_) | Self::Script(_) | Self::Shutdown => false,
         }
     }
 
     /// What the client is told, where the protocol allows it: nothing when it is gone.
-    pub(crate) fn refusal(&self, backend: &str) -> Option<Refusal> {
+    pub(crate) fn last_payloads(&self, backend: &str) -> Vec<Vec<u8>> {
+        match self {
+            Self::Answered(payloads) => payloads.clone(),
+            _ => self.refusal(backend).iter().map(Refusal::payload).collect(),
+        }
+    }
+
+    fn refusal(&self, backend: &str) -> Option<Refusal> {
         match self {
             Self::Refused(refusal) => Some(refusal.clone()),
             Self::Shutdown => Some(Refusal {
@@ -99,7 +112,11 @@ impl SessionError {
                 sql_state: *b"08S01",
                 message: format!("(proxy) nothing came from the client for {timeout:?}"),
             }),
-            Self::Unsolicited(_) | Self::Denied | Self::NoBackend(_) => None,
+            Self::Unsolicited(_)
+            | Self::Denied
+            | Self::NoBackend(_)
+            | Self::Answered(_)
+            | Self::Script(_) => None,
             _ if self.is_clients() => None,
             _ => Some(Refusal {
                 code: error_code::SERVER_LOST,

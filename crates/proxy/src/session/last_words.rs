@@ -3,22 +3,16 @@
 use std::time::Duration;
 
 use backend::Stream;
-use backend::packet_io::write_packet;
+use protocol::packet::put_payload;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::connect::NoBackend;
 use super::error::SessionError;
 use super::link::Link;
 
 /// For the words and for the client's close behind them.
 const DEADLINE: Duration = Duration::from_secs(1);
-
-/// No backend has greeted: the ERR takes the greeting's place.
-pub(super) async fn before_greeting(client: &mut Stream, error: &NoBackend) {
-    send(client, 0, &error.payload()).await;
-}
 
 /// The latest packet of the exchange had `sequence_id`.
 pub(super) async fn tell(
@@ -27,17 +21,25 @@ pub(super) async fn tell(
     error: &SessionError,
     backend: &str,
 ) {
-    if let Some(refusal) = error.refusal(backend) {
-        send(client, sequence_id.wrapping_add(1), &refusal.payload()).await;
-    }
+    send(
+        client,
+        sequence_id.wrapping_add(1),
+        &error.last_payloads(backend),
+    )
+    .await;
+}
+
+/// Before anybody has greeted: the ERR takes the greeting's place.
+pub(super) async fn before_greeting(client: &mut Stream, payloads: &[Vec<u8>]) {
+    send(client, 0, payloads).await;
 }
 
 /// In the command phase: only where a packet of ours may stand. Both connections are closed.
 pub(super) async fn say(mut link: Link, error: &SessionError) {
-    let backend = link.backend_name();
-    match (link.err_sequence_id, error.refusal(&backend)) {
-        (Some(sequence_id), Some(refusal)) => {
-            send(&mut link.client, sequence_id, &refusal.payload()).await;
+    let payloads = error.last_payloads(&link.backend_name());
+    match link.err_sequence_id {
+        Some(sequence_id) if !payloads.is_empty() => {
+            send(&mut link.client, sequence_id, &payloads).await;
         }
         _ if error.is_clients() => {}
         // What the backend said last may still be on its way.
@@ -58,8 +60,15 @@ pub(super) async fn linger(client: &mut Stream) {
     let _ = timeout(DEADLINE, wait_for_close).await;
 }
 
-async fn send(client: &mut Stream, sequence_id: u8, payload: &[u8]) {
-    match timeout(DEADLINE, write_packet(client, sequence_id, payload)).await {
+async fn send(client: &mut Stream, mut sequence_id: u8, payloads: &[Vec<u8>]) {
+    if payloads.is_empty() {
+        return;
+    }
+    let mut bytes = Vec::new();
+    for payload in payloads {
+        sequence_id = put_payload(&mut bytes, sequence_id, payload);
+    }
+    match timeout(DEADLINE, client.write_all(&bytes)).await {
         Ok(Ok(())) => linger(client).await,
         Ok(Err(error)) => debug!("a client was gone before it could be told: {error}"),
         Err(_) => debug!("a client did not take its last words"),

@@ -8,7 +8,8 @@ use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
 use backend::{ClientCount, Stream};
-use protocol::{Capabilities, StatusFlags};
+use protocol::response_tracker::Summary;
+use protocol::{Capabilities, ResponseTracker, StatusFlags};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
@@ -24,7 +25,8 @@ use crate::timer::Timer;
 #[derive(Debug)]
 pub(super) struct Link {
     pub(super) client: Stream,
-    pub(super) backend: Stream,
+    /// `None` where the script is the server.
+    pub(super) backend: Option<Stream>,
     pub(super) capabilities: Capabilities,
     /// What the server said last of the session.
     pub(super) status: StatusFlags,
@@ -36,7 +38,9 @@ pub(super) struct Link {
     /// The client has said all it will: it half-closed its connection.
     is_client_done: bool,
     timer: Timer,
-    count: ClientCount,
+    /// What was seen of the latest response.
+    pub(super) summary: Summary,
+    count: Option<ClientCount>,
     registration: Registration,
     context: Arc<Context>,
 }
@@ -56,24 +60,36 @@ type TimeoutError = fn(Party, Duration) -> SessionError;
 impl Link {
     pub(super) fn new(login: LoggedIn, registration: Registration, context: Arc<Context>) -> Self {
         let timer = Timer::new(Instant::now() + context.settings.read_timeout);
+        let (backend, count) = login.backend.unzip();
         Self {
             client: login.client,
-            backend: login.backend,
+            backend,
             capabilities: login.capabilities,
             status: login.status,
             nonce: login.nonce,
             err_sequence_id: None,
             is_client_done: false,
             timer,
-            count: login.count,
+            summary: Summary::default(),
+            count,
             registration,
             context,
         }
     }
 
+    /// The backend's place in what scripts see, from 1; 0 for none.
+    pub(super) fn backend_ndx(&self) -> usize {
+        self.count
+            .as_ref()
+            .map_or(0, |count| count.backend().index() + 1)
+    }
+
     /// As configured.
     pub(super) fn backend_name(&self) -> String {
-        self.count.backend().address().to_string()
+        match &self.count {
+            Some(count) => count.backend().address().to_string(),
+            None => "(script)".to_owned(),
+        }
     }
 
     /// Waits between two commands. An open transaction is finished before the session is.
@@ -194,7 +210,10 @@ impl Link {
         let mut is_armed = false;
         poll_fn(|task| {
             while written < bytes.len() {
-                match Pin::new(&mut self.backend).poll_write(task, &bytes[written..]) {
+                let Some(backend) = &mut self.backend else {
+                    break;
+                };
+                match Pin::new(backend).poll_write(task, &bytes[written..]) {
                     Poll::Ready(Ok(n)) => (written, is_armed) = (written + n, false),
                     Poll::Ready(Err(_)) => break,
                     Poll::Pending if self.has_backend_spoken(task) => break,
@@ -211,8 +230,17 @@ impl Link {
     }
 
     /// Both connections and what ends a session that only copies between them.
-    pub(super) fn parts(&mut self) -> (&mut Stream, &mut Stream, &Registration) {
-        (&mut self.client, &mut self.backend, &self.registration)
+    pub(super) fn parts(&mut self) -> Option<(&mut Stream, &mut Stream, &Registration)> {
+        let backend = self.backend.as_mut()?;
+        Some((&mut self.client, backend, &self.registration))
+    }
+
+    /// A response ended: what it said of the session.
+    pub(super) fn responded(&mut self, tracker: &ResponseTracker) {
+        self.summary = *tracker.summary();
+        if let Some(status) = tracker.status() {
+            self.status = status;
+        }
     }
 
     /// Each wait for a client that is logging in, again too.
@@ -226,9 +254,10 @@ impl Link {
         party: Party,
         buffer: &mut Buffer,
     ) -> Poll<Result<usize, SessionError>> {
-        let stream = match party {
-            Party::Client => &mut self.client,
-            Party::Backend => &mut self.backend,
+        let stream = match (party, &mut self.backend) {
+            (Party::Client, _) => &mut self.client,
+            (Party::Backend, Some(backend)) => backend,
+            (Party::Backend, None) => return Poll::Ready(Err(SessionError::Closed(party))),
         };
         let read = ready!(poll_read_buf(Pin::new(stream), task, buffer.room()));
         Poll::Ready(read.map_err(|error| SessionError::Io(party, error)))
@@ -236,8 +265,11 @@ impl Link {
 
     /// True when there is something to read of the backend: bytes, its end, or an error.
     fn has_backend_spoken(&self, task: &mut Task<'_>) -> bool {
-        while self.backend.poll_read_ready(task).is_ready() {
-            if !matches!(self.backend.peek(), Ok(None)) {
+        let Some(backend) = &self.backend else {
+            return false;
+        };
+        while backend.poll_read_ready(task).is_ready() {
+            if !matches!(backend.peek(), Ok(None)) {
                 return true;
             }
         }
@@ -252,7 +284,9 @@ impl Link {
             Ok(Some(false)) => {
                 self.is_client_done = true;
                 // A backend that is gone is found out by the read that waits for it.
-                let _ = Pin::new(&mut self.backend).poll_shutdown(task);
+                if let Some(backend) = &mut self.backend {
+                    let _ = Pin::new(backend).poll_shutdown(task);
+                }
                 Ok(false)
             }
             Ok(None) => Ok(true),

@@ -7,13 +7,18 @@ use backend::abandoned_login::{self, Stage};
 use backend::packet_io::PacketReader;
 use backend::{ClientCount, Greeted, Stream};
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10, SslRequest};
-use protocol::response::error_code;
+use protocol::limits::LOGIN_PACKET_BYTES_MAX;
+use protocol::packet::put_payload;
+use protocol::response::{OkPacket, error_code};
 use protocol::{Capabilities, DecodeError, StatusFlags};
+use script::Hook;
+use tokio::io::AsyncWriteExt;
 
 use super::Context;
 use super::authentication::{Authentication, Decision, FirstAnswer};
 use super::connect::Connected;
 use super::error::{Party, Refusal, SessionError};
+use super::script::Script;
 use super::{last_words, unless_expired};
 use crate::shutdown::Registration;
 
@@ -24,17 +29,23 @@ const RELAYED: Capabilities = Capabilities::from_bits_retain(0x3f_ffff_ffff)
     .difference(Capabilities::ZSTD_COMPRESSION)
     .difference(Capabilities::MARIADB_COM_MULTI);
 
-/// A client that its backend let in.
+/// A client that was let in, by its backend or by the script alone.
 #[derive(Debug)]
 pub(super) struct LoggedIn {
     pub(super) client: Stream,
-    pub(super) backend: Stream,
-    pub(super) count: ClientCount,
+    /// `None` where the script is the server.
+    pub(super) backend: Option<(Stream, ClientCount)>,
     pub(super) capabilities: Capabilities,
     pub(super) status: StatusFlags,
     pub(super) nonce: Vec<u8>,
     /// What the client sent behind its login.
     pub(super) rest: Vec<u8>,
+}
+
+/// Who let the client in.
+enum Admission {
+    Backend(Capabilities, StatusFlags),
+    Script(Capabilities),
 }
 
 /// Relays the login.
@@ -45,7 +56,7 @@ pub(super) async fn log_in(
     mut client: Stream,
     connected: Connected,
     context: &Context,
-    registration: &Registration,
+    (registration, mut script): (&Registration, Option<&mut Script>),
 ) -> Result<LoggedIn, SessionError> {
     let Connected { count, greeted } = connected;
     let Greeted {
@@ -53,11 +64,15 @@ pub(super) async fn log_in(
         payload,
         handshake,
     } = greeted;
+    if let Some(script) = script.as_deref_mut() {
+        script.greeted(count.backend(), &backend, &handshake);
+    }
     let mut login = Authentication::new(
         (&mut client, PacketReader::default()),
         &mut backend,
         handshake.auth_plugin_data.clone(),
         context.settings.login_timeout,
+        script,
     );
     let attempt = attempt(&mut login, payload, &handshake);
     let outcome = unless_expired(registration, attempt)
@@ -73,15 +88,25 @@ pub(super) async fn log_in(
     };
     let (rest, nonce) = login.into_rest();
     match outcome {
-        Ok((capabilities, status)) => Ok(LoggedIn {
+        Ok(Admission::Backend(capabilities, status)) => Ok(LoggedIn {
             client,
-            backend,
-            count,
+            backend: Some((backend, count)),
             capabilities,
             status,
             nonce,
             rest,
         }),
+        Ok(Admission::Script(capabilities)) => {
+            abandoned_login::end(backend, stage).await;
+            Ok(LoggedIn {
+                client,
+                backend: None,
+                capabilities,
+                status: StatusFlags::AUTOCOMMIT,
+                nonce,
+                rest,
+            })
+        }
         Err(SessionError::Denied) => {
             last_words::linger(&mut client).await;
             Err(SessionError::Denied)
@@ -99,37 +124,187 @@ async fn attempt(
     login: &mut Authentication<'_>,
     mut greeting: Vec<u8>,
     handshake: &HandshakeV10,
-) -> Result<(Capabilities, StatusFlags), SessionError> {
+) -> Result<Admission, SessionError> {
     let offered = handshake.capabilities & RELAYED;
     HandshakeV10::patch_capabilities(&mut greeting, offered)
         .map_err(|error| SessionError::Malformed(Party::Backend, error))?;
-    login.greet(&greeting).await?;
+    if let Some(script) = &mut login.script
+        && let script::Decision::SendResult(response) = script.call(Hook::ReadHandshake).await
+    {
+        return Err(SessionError::Answered(response.payloads));
+    }
+    login.send_client(&greeting).await?;
     let mut payload = client_login(login).await?;
     let mut response = decode(&payload)?;
     // What was not offered is not for the backend to see; the rest stays the client's business.
     let masked = handshake.capabilities - offered;
     response.capabilities -= masked;
-    login.plugin_name.clone_from(&response.auth_plugin_name);
-    let answer = login.first_answer(&response.auth_plugin_name, &response.auth_response)?;
-    match answer {
-        FirstAnswer::Relay => {
-            HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
-                .map_err(|error| SessionError::Malformed(Party::Client, error))?;
-            // The client's own packet has the id 1 here as there.
-            login.send_backend(&payload).await?;
+    let capabilities = response.capabilities & offered;
+    HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
+        .map_err(|error| SessionError::Malformed(Party::Client, error))?;
+    match ask_script(login, &response, capabilities).await? {
+        ReadAuth::Forward => {}
+        ReadAuth::Replace(packet) => {
+            response = decode(&packet)?;
+            payload = packet;
         }
-        FirstAnswer::Password(key_request) => {
-            let password = std::mem::replace(&mut response.auth_response, vec![key_request]);
-            login.password = Some(password);
-            let mut payload = Vec::new();
-            response.encode(&mut payload);
-            login.send_backend(&payload).await?;
-        }
+        ReadAuth::Admit => return Ok(Admission::Script(capabilities)),
     }
+    send_login(login, payload, response).await?;
     match login.run().await? {
-        Decision::Accepted(status) => Ok((response.capabilities & offered, status)),
+        Decision::Accepted(status) => Ok(Admission::Backend(capabilities, status)),
         Decision::Denied => Err(SessionError::Denied),
     }
+}
+
+/// What `read_auth` decided.
+enum ReadAuth {
+    Forward,
+    Replace(Vec<u8>),
+    Admit,
+}
+
+async fn ask_script(
+    login: &mut Authentication<'_>,
+    response: &HandshakeResponse41,
+    capabilities: Capabilities,
+) -> Result<ReadAuth, SessionError> {
+    let Some(script) = &mut login.script else {
+        return Ok(ReadAuth::Forward);
+    };
+    script.logged_in(response, capabilities);
+    match script.call(Hook::ReadAuth).await {
+        script::Decision::SendResult(answer) if answer.is_err() => {
+            Err(SessionError::Answered(answer.payloads))
+        }
+        script::Decision::SendResult(answer) => {
+            for payload in &answer.payloads {
+                login.send_client(payload).await?;
+            }
+            Ok(ReadAuth::Admit)
+        }
+        script::Decision::SendQuery => Ok(match script.connection.queries.pop_front() {
+            Some(injection) => ReadAuth::Replace(injection.packet),
+            None => ReadAuth::Forward,
+        }),
+        script::Decision::Default | script::Decision::IgnoreResult => Ok(ReadAuth::Forward),
+    }
+}
+
+/// The client's own packet has the id 1 here as there.
+async fn send_login(
+    login: &mut Authentication<'_>,
+    mut payload: Vec<u8>,
+    mut response: HandshakeResponse41,
+) -> Result<(), SessionError> {
+    login.plugin_name.clone_from(&response.auth_plugin_name);
+    let answer = login.first_answer(&response.auth_plugin_name, &response.auth_response)?;
+    if let FirstAnswer::Password(key_request) = answer {
+        let password = std::mem::replace(&mut response.auth_response, vec![key_request]);
+        login.password = Some(password);
+        payload.clear();
+        response.encode(&mut payload);
+    }
+    login.send_backend(&payload).await
+}
+
+/// A script that greets by itself: whoever answers is let in unless `read_auth` says otherwise.
+pub(super) async fn log_in_at_script(
+    mut client: Stream,
+    greeting: Vec<Vec<u8>>,
+    context: &Context,
+    script: &mut Script,
+) -> Result<LoggedIn, SessionError> {
+    let mut exchange = ScriptLogin {
+        client: &mut client,
+        reader: PacketReader::default(),
+        sequence_id: u8::MAX,
+    };
+    let outcome = exchange.run(greeting, context, script).await;
+    let (sequence_id, rest) = (exchange.sequence_id, exchange.reader.into_rest());
+    match outcome {
+        Ok(capabilities) => Ok(LoggedIn {
+            client,
+            backend: None,
+            capabilities,
+            status: StatusFlags::AUTOCOMMIT,
+            nonce: Vec::new(),
+            rest,
+        }),
+        Err(error) => {
+            last_words::tell(&mut client, sequence_id, &error, "(script)").await;
+            Err(error)
+        }
+    }
+}
+
+/// A login without a backend.
+struct ScriptLogin<'a> {
+    client: &'a mut Stream,
+    reader: PacketReader,
+    /// Of the latest packet in either direction.
+    sequence_id: u8,
+}
+
+impl ScriptLogin<'_> {
+    async fn run(
+        &mut self,
+        greeting: Vec<Vec<u8>>,
+        context: &Context,
+        script: &mut Script,
+    ) -> Result<Capabilities, SessionError> {
+        let handshake = greeting
+            .first()
+            .map(|payload| HandshakeV10::decode(payload));
+        let Some(Ok(handshake)) = handshake else {
+            return Err(SessionError::Answered(greeting));
+        };
+        script.greeted_itself(&handshake);
+        self.send(&greeting).await?;
+        let timeout = context.settings.login_timeout;
+        let read = self
+            .reader
+            .read(self.client, "HandshakeResponse41", LOGIN_PACKET_BYTES_MAX);
+        let packet = tokio::time::timeout(timeout, read)
+            .await
+            .map_err(|_| SessionError::Silent(Party::Client, timeout))?
+            .map_err(|error| SessionError::packet(Party::Client, error))?;
+        self.sequence_id = packet.sequence_id;
+        let response = decode(&packet.payload)?;
+        let capabilities = response.capabilities & handshake.capabilities;
+        script.logged_in(&response, capabilities);
+        let answer = match script.call(Hook::ReadAuth).await {
+            script::Decision::SendResult(answer) if answer.is_err() => {
+                return Err(SessionError::Answered(answer.payloads));
+            }
+            script::Decision::SendResult(answer) => answer.payloads,
+            _ => vec![ok(capabilities)],
+        };
+        self.send(&answer).await?;
+        Ok(capabilities)
+    }
+
+    async fn send(&mut self, payloads: &[Vec<u8>]) -> Result<(), SessionError> {
+        let mut bytes = Vec::new();
+        for payload in payloads {
+            let next = self.sequence_id.wrapping_add(1);
+            self.sequence_id = put_payload(&mut bytes, next, payload).wrapping_sub(1);
+        }
+        self.client
+            .write_all(&bytes)
+            .await
+            .map_err(|error| SessionError::Io(Party::Client, error))
+    }
+}
+
+fn ok(capabilities: Capabilities) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let ok = OkPacket {
+        status: StatusFlags::AUTOCOMMIT,
+        ..OkPacket::default()
+    };
+    ok.encode(OkPacket::HEADER, capabilities, &mut payload);
+    payload
 }
 
 /// The client's first packet; garbage is answered as a server answers it.

@@ -47,9 +47,7 @@ pub(super) async fn relay_rest(
         link.read_response(&mut output, input).await?;
         next = pass_on(link, &mut output, &mut tracker).await?;
     }
-    if let Some(status) = tracker.status() {
-        link.status = status;
-    }
+    link.responded(&tracker);
     // Its memory serves the next command.
     if input.is_empty() && output.is_empty() {
         *input = output;

@@ -34,8 +34,7 @@ impl Played {
         let shutdown = Shutdown::new();
         let login = LoggedIn {
             client: Stream::Unix(near_client),
-            backend: Stream::Unix(near_backend),
-            count: backends.choose(&[]).unwrap(),
+            backend: Some((Stream::Unix(near_backend), backends.choose(&[]).unwrap())),
             capabilities: CAPABILITIES,
             status: StatusFlags::AUTOCOMMIT,
             nonce: vec![],
@@ -45,6 +44,7 @@ impl Played {
             settings,
             backends,
             shutdown: shutdown.clone(),
+            scripts: None,
         });
         let session = tokio::spawn(async move {
             let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;

@@ -1,0 +1,335 @@
+//! The queries that a script sends in a command's place, one by one, and what the client gets of their responses: one.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use protocol::command::{Layout, ResponseKind};
+use protocol::packet::{PayloadDecoder, Renumbering, put_payload};
+use protocol::query::Query;
+use protocol::response::{ErrPacket, OkPacket, error_code};
+use protocol::response_tracker::Next;
+use protocol::{Command, ResponseTracker};
+use script::{Buffered, Decision, Hook, Injection, InjectionResult, Statistics};
+use tracing::error;
+
+use super::error::{Party, Refusal, SessionError};
+use super::link::Link;
+use super::script::Script;
+use super::{local_infile, stream};
+use crate::buffer::Buffer;
+
+/// What the client has got in answer to its command.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// Of the next packet to the client.
+    numbering: Renumbering,
+    /// A response was sent: a second one would be the answer to the client's next command.
+    is_done: bool,
+}
+
+/// Sends the queue's entries until it is empty.
+pub(super) async fn run_queue(
+    link: &mut Link,
+    script: &mut Script,
+    input: &mut Buffer,
+    delivery: &mut Delivery,
+) -> Result<(), SessionError> {
+    while let Some(injection) = script.connection.queries.pop_front() {
+        if link.backend.is_none() {
+            script.connection.queries.clear();
+            return match delivery.is_done {
+                true => Ok(()),
+                false => Err(SessionError::Script(
+                    "I have no server backend, closing connection",
+                )),
+            };
+        }
+        run_one(link, script, input, delivery, injection).await?;
+        script.keep_backend(link.backend_ndx());
+    }
+    link.err_sequence_id = None;
+    Ok(())
+}
+
+async fn run_one(
+    link: &mut Link,
+    script: &mut Script,
+    input: &mut Buffer,
+    delivery: &mut Delivery,
+    injection: Injection,
+) -> Result<(), SessionError> {
+    let command = injection
+        .packet
+        .first()
+        .copied()
+        .map_or(Command::SLEEP, Command);
+    let sequence_id = send(link, command, &injection.packet).await?;
+    link.err_sequence_id = (!delivery.is_done).then_some(delivery.numbering.next_sequence_id());
+    let layout = match command.response_kind() {
+        ResponseKind::None => return Ok(()),
+        ResponseKind::Stream => return stream::relay(link, input).await,
+        ResponseKind::Tracked(layout) => layout,
+        // The exchange of a login cannot be injected; its first packet is its answer.
+        ResponseKind::Authentication => Layout::Generic,
+    };
+    let tracker = ResponseTracker::new(layout, link.capabilities).following(sequence_id);
+    let mut exchange = Exchange {
+        command,
+        tracker,
+        first_at: None,
+        kept: None,
+    };
+    if injection.resultset_is_needed {
+        exchange.kept = Some(Kept::new(script, sequence_id.wrapping_add(1)));
+    } else if delivery.is_done {
+        error!(
+            "(read_query_result) a second query without resultset_is_needed: its result has nowhere to go, closing the client"
+        );
+        return Err(SessionError::Script(
+            "a script sent two results for one command",
+        ));
+    }
+    exchange.receive(link, input, delivery).await?;
+    exchange.deliver(link, script, delivery, injection).await
+}
+
+/// The query's packets. Scripts do not see query attributes; where both sides agreed on them there have to be some.
+async fn send(link: &mut Link, command: Command, packet: &[u8]) -> Result<u8, SessionError> {
+    let mut bytes = Vec::new();
+    let next = match packet.split_first() {
+        Some((_, text)) if command == Command::QUERY => {
+            let mut payload = Vec::with_capacity(packet.len() + 2);
+            Query::encode_text(text, link.capabilities, &mut payload);
+            put_payload(&mut bytes, 0, &payload)
+        }
+        _ => put_payload(&mut bytes, 0, packet),
+    };
+    link.write_backend(&bytes).await?;
+    Ok(next.wrapping_sub(1))
+}
+
+/// One query's response on its way.
+struct Exchange {
+    command: Command,
+    tracker: ResponseTracker,
+    first_at: Option<Instant>,
+    /// The response itself, while it is for the script.
+    kept: Option<Kept>,
+}
+
+/// A response that is kept.
+struct Kept {
+    decoder: PayloadDecoder,
+    payloads: Vec<Vec<u8>>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Exchange {
+    async fn receive(
+        &mut self,
+        link: &mut Link,
+        input: &mut Buffer,
+        delivery: &mut Delivery,
+    ) -> Result<(), SessionError> {
+        let mut output = Buffer::take();
+        let mut next = Next::Bytes;
+        while next != Next::End {
+            if next == Next::LocalInfile {
+                // The client's file is wanted now, whoever wanted the response.
+                if let Some(kept) = self.kept.take() {
+                    delivery.send(link, &kept.payloads).await?;
+                }
+                next = local_infile::relay(link, input, &mut output, &mut self.tracker).await?;
+                delivery.numbering = Renumbering::new(self.tracker.sequence_id().wrapping_add(1));
+                delivery.is_done = true;
+                continue;
+            }
+            link.read_response(&mut output, input).await?;
+            self.first_at.get_or_insert_with(Instant::now);
+            next = self.take(link, &mut output, delivery).await?;
+        }
+        link.responded(&self.tracker);
+        match output.bytes().len() {
+            0 => Ok(()),
+            unsolicited => Err(SessionError::Unsolicited(unsolicited)),
+        }
+    }
+
+    /// What was read: kept, or sent on.
+    async fn take(
+        &mut self,
+        link: &mut Link,
+        output: &mut Buffer,
+        delivery: &mut Delivery,
+    ) -> Result<Next, SessionError> {
+        let is_full = output.is_full();
+        let malformed = |error| SessionError::Malformed(Party::Backend, error);
+        let progress = self.tracker.feed(output.bytes()).map_err(malformed)?;
+        let bytes = &mut output.bytes_mut()[..progress.consumed];
+        match &mut self.kept {
+            Some(kept) => kept.push(bytes)?,
+            None => {
+                link.err_sequence_id = None;
+                delivery.pass_on(link, bytes).await?;
+            }
+        }
+        output.consume(progress.consumed);
+        if is_full && progress.next == Next::Bytes {
+            output.grow();
+        }
+        Ok(progress.next)
+    }
+
+    /// The script decides what the client gets.
+    async fn deliver(
+        mut self,
+        link: &mut Link,
+        script: &mut Script,
+        delivery: &mut Delivery,
+        injection: Injection,
+    ) -> Result<(), SessionError> {
+        self.track_database(script, &injection);
+        let kept = self.kept.take();
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_too_large()) {
+            return delivery.send(link, &[kept.refusal()]).await;
+        }
+        let buffered = kept.map(|kept| {
+            Arc::new(Buffered {
+                payloads: kept.payloads,
+                capabilities: link.capabilities,
+                is_binary: self.command == Command::STMT_EXECUTE,
+            })
+        });
+        let result = self.result(link, injection, buffered.clone());
+        let decision = script.call(Hook::ReadQueryResult(Box::new(result))).await;
+        match (decision, buffered) {
+            (Decision::Default | Decision::SendQuery, Some(buffered)) => {
+                delivery.send(link, &buffered.payloads).await
+            }
+            (Decision::SendResult(answer), Some(_)) => delivery.send(link, &answer.payloads).await,
+            (Decision::IgnoreResult, Some(_)) => Ok(()),
+            (Decision::SendResult(_) | Decision::IgnoreResult, None) => {
+                error!(
+                    "(read_query_result) the query hasn't asked to buffer its result (resultset_is_needed): the client has it already"
+                );
+                Ok(())
+            }
+            (Decision::Default | Decision::SendQuery, None) => Ok(()),
+        }
+    }
+
+    fn track_database(&self, script: &mut Script, injection: &Injection) {
+        let is_ok = self.tracker.summary().first == Some(OkPacket::HEADER);
+        if self.command == Command::INIT_DB && is_ok {
+            script.use_db(&injection.packet[1..]);
+        }
+    }
+
+    fn result(
+        &self,
+        link: &Link,
+        injection: Injection,
+        buffered: Option<Arc<Buffered>>,
+    ) -> InjectionResult {
+        let now = Instant::now();
+        let summary = self.tracker.summary();
+        InjectionResult {
+            query_time: self.first_at.unwrap_or(now) - injection.queued_at,
+            response_time: now - injection.queued_at,
+            statistics: Statistics {
+                row_count: summary.rows,
+                bytes: summary.row_bytes,
+                status: link.status,
+                warning_count: summary.warnings,
+                affected_rows: summary.affected_rows,
+                insert_id: summary.last_insert_id,
+                query_status: match summary.first {
+                    Some(ErrPacket::HEADER) => Some(255),
+                    Some(0xfb) => None,
+                    _ => Some(0),
+                },
+            },
+            injection,
+            buffered,
+        }
+    }
+}
+
+impl Kept {
+    fn new(script: &Script, sequence_id: u8) -> Self {
+        Self {
+            decoder: PayloadDecoder::new("response", sequence_id, usize::MAX),
+            payloads: Vec::new(),
+            bytes: 0,
+            bytes_max: script
+                .scripts()
+                .map_or(usize::MAX, |scripts| scripts.settings.result_bytes_max),
+        }
+    }
+
+    /// Beyond the bound the rest is dropped.
+    fn push(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
+        self.bytes += bytes.len();
+        if self.is_too_large() {
+            self.payloads.clear();
+            return Ok(());
+        }
+        let malformed = |error| SessionError::Malformed(Party::Backend, error);
+        self.decoder.feed(bytes);
+        while let Some(payload) = self.decoder.next_payload().map_err(malformed)? {
+            self.payloads.push(payload);
+        }
+        Ok(())
+    }
+
+    fn is_too_large(&self) -> bool {
+        self.bytes > self.bytes_max
+    }
+
+    fn refusal(&self) -> Vec<u8> {
+        let message = format!(
+            "(proxy) the result is larger than --lua-result-limit={} allows a script to keep",
+            self.bytes_max
+        );
+        Refusal::new(error_code::UNKNOWN_ERROR, ErrPacket::GENERAL_ERROR, message).payload()
+    }
+}
+
+impl Delivery {
+    /// To a command whose answer starts with `next_sequence_id`.
+    pub(super) fn new(next_sequence_id: u8) -> Self {
+        Self {
+            numbering: Renumbering::new(next_sequence_id),
+            is_done: false,
+        }
+    }
+
+    /// A whole response. A second one is dropped.
+    pub(super) async fn send(
+        &mut self,
+        link: &mut Link,
+        payloads: &[Vec<u8>],
+    ) -> Result<(), SessionError> {
+        if self.is_done {
+            error!("a script sent two results for one command: the second is dropped");
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let mut next = self.numbering.next_sequence_id();
+        for payload in payloads {
+            next = put_payload(&mut bytes, next, payload);
+        }
+        self.numbering = Renumbering::new(next);
+        self.is_done = true;
+        link.err_sequence_id = None;
+        link.write_client(&bytes).await
+    }
+
+    /// A part of a response as it came, but for its sequence ids.
+    async fn pass_on(&mut self, link: &mut Link, bytes: &mut [u8]) -> Result<(), SessionError> {
+        self.is_done = true;
+        self.numbering.apply(bytes);
+        link.write_client(bytes).await
+    }
+}

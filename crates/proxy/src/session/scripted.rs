@@ -1,0 +1,172 @@
+//! The command phase where a script is asked about every command: it lets it pass, answers it, or sends others in its
+//! place.
+//!
+//! A command that passes goes the way of every other ([`command_phase`]), as it came.
+
+use protocol::packet::PayloadDecoder;
+use protocol::query::Query;
+use protocol::response::OkPacket;
+use protocol::{Capabilities, Command};
+use script::{Decision, Hook};
+use tracing::error;
+
+use super::command_phase::{self, Batch};
+use super::error::{Party, Refusal, SessionError};
+use super::link::{Heard, Link};
+use super::script::Script;
+use super::{injection, response};
+use crate::buffer::Buffer;
+use crate::shutdown::Phase;
+
+/// Runs until the client has said goodbye. `rest` is what it sent behind its login.
+///
+/// # Errors
+/// Any other end.
+pub(super) async fn run(
+    link: &mut Link,
+    script: &mut Script,
+    rest: Vec<u8>,
+) -> Result<(), SessionError> {
+    let mut input = Buffer::from(rest);
+    while let Some(batch) = next_command(link, script, &mut input).await? {
+        let last = batch.last;
+        command(link, script, &mut input, batch).await?;
+        script.keep_backend(link.backend_ndx());
+        if last == Command::QUIT || std::mem::take(&mut script.connection.connection_close) {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// The next command, all of it at the start of `input`. `None` for the client's goodbye.
+async fn next_command(
+    link: &mut Link,
+    script: &Script,
+    input: &mut Buffer,
+) -> Result<Option<Batch>, SessionError> {
+    let bytes_max = script
+        .scripts()
+        .map_or(usize::MAX, |scripts| scripts.settings.command_bytes_max);
+    loop {
+        if let Some(batch) = Batch::first(input.bytes())
+            && batch.is_complete
+        {
+            return Ok(Some(batch));
+        }
+        if input.bytes().len() > bytes_max {
+            return Err(too_long(bytes_max));
+        }
+        input.release_if_empty();
+        if input.is_full() {
+            input.grow();
+        }
+        let heard = match input.is_empty() {
+            true => command_phase::wait(link, input).await?,
+            false => link.hear(input, Phase::Expired).await?,
+        };
+        match heard {
+            Heard::Backend => return response::relay_last_words(link).await.map(|()| None),
+            Heard::Client(0) if input.is_empty() => return Ok(None),
+            Heard::Client(0) => return Err(SessionError::Closed(Party::Client)),
+            Heard::Client(_) => {}
+        }
+    }
+}
+
+async fn command(
+    link: &mut Link,
+    script: &mut Script,
+    input: &mut Buffer,
+    batch: Batch,
+) -> Result<(), SessionError> {
+    let payload = payload(&input.bytes()[..batch.bytes])?;
+    let packet = visible(&payload, batch.last, link.capabilities)?;
+    script.connection.queries.clear();
+    let decision = script.call(Hook::ReadQuery(&packet)).await;
+    drop(packet);
+    let next_sequence_id = batch.scanner.sequence_id().wrapping_add(1);
+    let mut delivery = injection::Delivery::new(next_sequence_id);
+    match decision {
+        Decision::SendResult(answer) => {
+            input.consume(batch.bytes);
+            delivery.send(link, &answer.payloads).await?;
+        }
+        Decision::SendQuery if !script.connection.queries.is_empty() => {
+            input.consume(batch.bytes);
+        }
+        Decision::SendQuery => {
+            error!(
+                "(read_query) PROXY_SEND_QUERY with an empty proxy.queries: the command is sent on as it came"
+            );
+            return pass(link, script, input, batch, &payload).await;
+        }
+        Decision::Default | Decision::IgnoreResult => {
+            if !script.connection.queries.is_empty() {
+                error!(
+                    "(read_query) proxy.queries is not empty, but PROXY_SEND_QUERY was not returned: they are dropped"
+                );
+                script.connection.queries.clear();
+            }
+            return pass(link, script, input, batch, &payload).await;
+        }
+    }
+    injection::run_queue(link, script, input, &mut delivery).await
+}
+
+/// The command as it came.
+async fn pass(
+    link: &mut Link,
+    script: &mut Script,
+    input: &mut Buffer,
+    batch: Batch,
+    payload: &[u8],
+) -> Result<(), SessionError> {
+    let command = batch.last;
+    if link.backend.is_none() {
+        return match command {
+            Command::QUIT => Ok(()),
+            _ => Err(SessionError::Script(
+                "I have no server backend, closing connection",
+            )),
+        };
+    }
+    command_phase::exchange(link, input, batch).await?;
+    if command == Command::INIT_DB && link.summary.first == Some(OkPacket::HEADER) {
+        script.use_db(&payload[1..]);
+    }
+    Ok(())
+}
+
+/// All packets of one command, joined.
+fn payload(bytes: &[u8]) -> Result<Vec<u8>, SessionError> {
+    let mut decoder = PayloadDecoder::new("command", bytes[3], usize::MAX);
+    decoder.feed(bytes);
+    let malformed = |error| SessionError::Malformed(Party::Client, error);
+    Ok(decoder
+        .next_payload()
+        .map_err(malformed)?
+        .unwrap_or_default())
+}
+
+/// What scripts see of a command: no query attributes.
+fn visible(
+    payload: &[u8],
+    command: Command,
+    capabilities: Capabilities,
+) -> Result<std::borrow::Cow<'_, [u8]>, SessionError> {
+    if command != Command::QUERY || !capabilities.contains(Capabilities::QUERY_ATTRIBUTES) {
+        return Ok(payload.into());
+    }
+    let query = Query::decode(payload, capabilities)
+        .map_err(|error| SessionError::Malformed(Party::Client, error))?;
+    Ok([&[Command::QUERY.0], query.text].concat().into())
+}
+
+fn too_long(bytes_max: usize) -> SessionError {
+    SessionError::Refused(Refusal::new(
+        1153,
+        *b"08S01",
+        format!("(proxy) the command is longer than --max-packet-bytes={bytes_max}"),
+    ))
+}
