@@ -113,4 +113,10 @@ impl Capabilities {
     pub fn has_metadata_flag(self) -> bool {
         self.intersects(Self::OPTIONAL_RESULTSET_METADATA | Self::MARIADB_CACHE_METADATA)
     }
+
+    /// True where an ERR with code 0xffff is a progress report. MariaDB up to 10.1 and its clients agree on the old
+    /// flag, with `LONG_PASSWORD` on; MySQL offers neither.
+    pub fn has_progress_reports(self) -> bool {
+        self.intersects(Self::MARIADB_PROGRESS | Self::CAPABILITY_EXTENSION)
+    }
 }

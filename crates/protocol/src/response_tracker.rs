@@ -305,7 +305,8 @@ impl ResponseTracker {
     }
 
     fn err(&mut self, prefix: &[u8]) -> Result<State, DecodeError> {
-        if ErrPacket::decode(prefix)?.code == ErrPacket::PROGRESS_REPORT {
+        let code = ErrPacket::decode(prefix)?.code;
+        if code == ErrPacket::PROGRESS_REPORT && self.capabilities.has_progress_reports() {
             return Ok(self.state);
         }
         self.see_first(ErrPacket::HEADER);

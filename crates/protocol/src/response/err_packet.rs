@@ -35,7 +35,8 @@ pub struct ErrPacket<'a> {
 impl<'a> ErrPacket<'a> {
     /// The first byte.
     pub const HEADER: u8 = 0xff;
-    /// MariaDB's progress reports look like an ERR with this code, and end nothing.
+    /// MariaDB's progress reports look like an ERR with this code, and end nothing. Only where they were agreed on:
+    /// see [`Capabilities::has_progress_reports`](crate::Capabilities::has_progress_reports).
     pub const PROGRESS_REPORT: u16 = 0xffff;
     /// The SQLSTATE of everything that has none of its own.
     pub const GENERAL_ERROR: [u8; 5] = *b"HY000";

@@ -447,12 +447,22 @@ fn progress_reports_end_nothing() {
         .packet(b"\xff\xff\xff\x01\x01\x03\0\0\0\x05stage")
         .packet(b"\xff\xff\xff\x01\x02\x03\0\0\0\x05stage")
         .ok(StatusFlags::AUTOCOMMIT);
-    check(
-        Layout::Resultsets,
-        PLAIN,
-        &response,
-        StatusFlags::AUTOCOMMIT,
-    );
+    for flag in [
+        Capabilities::MARIADB_PROGRESS,
+        Capabilities::CAPABILITY_EXTENSION,
+    ] {
+        let status = StatusFlags::AUTOCOMMIT;
+        check(Layout::Resultsets, PLAIN | flag, &response, status);
+    }
+}
+
+/// What MySQL 9.7 says to `SIGNAL SQLSTATE '45000' SET MYSQL_ERRNO = 65535`.
+#[test]
+fn an_error_may_have_the_code_of_progress_reports_where_there_are_none() {
+    let response =
+        Response::new().packet(b"\xff\xff\xff#45000Unhandled user-defined exception condition");
+    check(Layout::Resultsets, PLAIN, &response, None);
+    check(Layout::Resultsets, DEPRECATE_EOF, &response, None);
 }
 
 #[test]
