@@ -3,6 +3,7 @@
 //! A proxy relays these; it computes them itself only where the two sides of a login are not equally secure.
 
 pub mod caching_sha2_password;
+mod digest;
 pub mod mysql_native_password;
 mod rsa_password;
 

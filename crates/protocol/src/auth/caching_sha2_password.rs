@@ -3,7 +3,9 @@
 //! Follows MySQL's "Caching_sha2_password information".
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{Context, SHA256, digest};
+use aws_lc_rs::digest::SHA256;
+
+use super::digest::{digest, xor};
 
 /// In AuthMoreData: the scramble was right, OK follows.
 pub const FAST_AUTH_SUCCESS: &[u8] = &[3];
@@ -17,19 +19,17 @@ pub fn scramble(password: &[u8], nonce: &[u8]) -> Vec<u8> {
     if password.is_empty() {
         return Vec::new();
     }
-    let once = digest(&SHA256, password);
-    let twice = digest(&SHA256, once.as_ref());
-    let mut salted = Context::new(&SHA256);
-    salted.update(twice.as_ref());
-    salted.update(nonce);
-    let salted = salted.finish();
-    let pairs = once.as_ref().iter().zip(salted.as_ref());
-    pairs.map(|(a, b)| a ^ b).collect()
+    let once = sha256(&[password]);
+    xor(&once, &sha256(&[&sha256(&[&once]), nonce])).to_vec()
 }
 
 /// A server's check of `response` to its `nonce`.
 pub fn verify(password: &[u8], nonce: &[u8], response: &[u8]) -> bool {
     verify_slices_are_equal(&scramble(password, nonce), response).is_ok()
+}
+
+fn sha256(parts: &[&[u8]]) -> [u8; 32] {
+    digest(&SHA256, parts)
 }
 
 #[cfg(test)]

@@ -2,7 +2,9 @@
 //! Follows MySQL's "Native Authentication".
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
-use aws_lc_rs::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY};
+use aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY;
+
+use super::digest::{digest, xor};
 
 /// Bytes of a hash, and of a scramble.
 pub const HASH_BYTES: usize = 20;
@@ -50,15 +52,7 @@ pub fn verify(password: &[u8], nonce: &[u8], response: &[u8]) -> bool {
 }
 
 fn sha1(parts: &[&[u8]]) -> [u8; HASH_BYTES] {
-    let mut context = Context::new(&SHA1_FOR_LEGACY_USE_ONLY);
-    parts.iter().for_each(|part| context.update(part));
-    let mut hash = [0; HASH_BYTES];
-    hash.copy_from_slice(context.finish().as_ref());
-    hash
-}
-
-fn xor(a: &[u8; HASH_BYTES], b: &[u8; HASH_BYTES]) -> [u8; HASH_BYTES] {
-    std::array::from_fn(|index| a[index] ^ b[index])
+    digest(&SHA1_FOR_LEGACY_USE_ONLY, parts)
 }
 
 #[cfg(test)]
