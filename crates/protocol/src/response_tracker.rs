@@ -1,7 +1,7 @@
 //! Finds the end of any response, without decoding rows: packet headers are scanned, and of a few packets the first
 //! bytes.
 //!
-//! A tracker is fed with bytes as they come, cut anywhere. It keeps at most [`PREFIX_BYTES_MAX`] of them. Every packet
+//! A tracker is fed with bytes as they come, cut anywhere. It keeps at most a packet's first few of them. Every packet
 //! is looked at in its role: what starts with 0xfe is an end of rows only where rows may end.
 //!
 //! Follows MySQL's "Text Resultset", "COM_STMT_PREPARE Response", "COM_STMT_FETCH Response" and MariaDB's "Result Set
@@ -22,7 +22,7 @@ const PREPARE_OK_BYTES: usize = 13;
 /// A header and an error code.
 const ERR_PREFIX_BYTES: usize = 3;
 /// The most that is kept of a packet that comes in pieces.
-pub const PREFIX_BYTES_MAX: usize = PacketHeader::BYTES + OkHead::BYTES_MAX;
+const PREFIX_BYTES_MAX: usize = PacketHeader::BYTES + OkHead::BYTES_MAX;
 
 const LOCAL_INFILE_HEADER: u8 = 0xfb;
 /// The value of the byte that says that no definitions follow.
