@@ -1,9 +1,9 @@
 //! `inj.resultset.rows`: an iterator over the first resultset's rows, which decodes each as it is asked for.
 
-use std::cell::Cell;
 use std::sync::Weak;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use mlua::{Error, Function, Lua, Result, Table};
+use mlua::{Error, Function, IntoLua, Lua, Result, Table, UserData, Value};
 use protocol::response::ErrPacket;
 use protocol::resultset::TextRow;
 
@@ -12,13 +12,37 @@ use crate::callback;
 use crate::injection_object::expired;
 use crate::resultset::{is_end_of_rows, next_payload};
 
+/// The functions of all iterators share their code and the Rust function behind it, so that the JIT compiler knows them
+/// again.
+const ITERATOR: &str = r"
+local next = ...
+return function(rows)
+  return function() return next(rows) end
+end
+";
+
+const ITERATOR_NAME: &str = "mysql-proxy.rows";
+
+/// Once per interpreter, behind [`callback::install`].
+///
+/// # Errors
+/// No memory.
+pub(crate) fn install(lua: &Lua) -> Result<()> {
+    let next = callback::method(lua, Rows::next)?;
+    let iterator = lua.load(ITERATOR).set_name("=mysql-proxy");
+    let iterator: Function = iterator.call(next)?;
+    lua.set_named_registry_value(ITERATOR_NAME, iterator)
+}
+
 /// One way through the rows.
 pub(crate) struct Rows {
     result: Weak<InjectionResult>,
     columns: u64,
-    /// The next payload; `None` behind the last row.
-    at: Cell<Option<usize>>,
+    /// The next payload; behind all of them once the rows ended.
+    at: AtomicUsize,
 }
+
+impl UserData for Rows {}
 
 impl Rows {
     /// Starts at payload `at`.
@@ -26,7 +50,7 @@ impl Rows {
         Self {
             result,
             columns,
-            at: Cell::new(Some(at)),
+            at: AtomicUsize::new(at),
         }
     }
 
@@ -35,20 +59,23 @@ impl Rows {
     /// # Errors
     /// No memory.
     pub(crate) fn into_iterator(self, lua: &Lua) -> Result<Function> {
-        callback::create(lua, move |lua, ()| self.next(lua))
+        let iterator: Function = lua.named_registry_value(ITERATOR_NAME)?;
+        iterator.call(self)
     }
 
-    fn next(&self, lua: &Lua) -> Result<Option<Table>> {
-        let result = self.result.upgrade().ok_or_else(expired)?;
-        let (Some(mut at), Some(buffered)) = (self.at.get(), &result.buffered) else {
+    fn next(lua: &Lua, this: &Self, (): ()) -> Result<Option<Table>> {
+        let result = this.result.upgrade().ok_or_else(expired)?;
+        let Some(buffered) = &result.buffered else {
             return Ok(None);
         };
+        let mut at = this.at.load(Ordering::Relaxed);
         let payload = next_payload(&buffered.payloads, &mut at).filter(|payload| {
             payload.first() != Some(&ErrPacket::HEADER)
                 && !is_end_of_rows(payload, buffered.capabilities)
         });
-        self.at.set(payload.map(|_| at));
-        payload.map(|payload| self.row(lua, payload)).transpose()
+        let next = payload.map_or(usize::MAX, |_| at);
+        this.at.store(next, Ordering::Relaxed);
+        payload.map(|payload| this.row(lua, payload)).transpose()
     }
 
     /// NULL is a hole.
@@ -56,12 +83,18 @@ impl Rows {
         let cells = TextRow::decode(payload, self.columns as usize).map_err(|error| {
             Error::runtime(format!(".resultset.rows: row-data is invalid: {error}"))
         })?;
-        let row = lua.create_table_with_capacity(cells.len(), 0)?;
-        for (index, cell) in cells.into_iter().enumerate() {
-            if let Some(cell) = cell {
-                row.raw_set(index + 1, lua.create_string(cell)?)?;
-            }
+        lua.create_sequence_from(cells.into_iter().map(Cell))
+    }
+}
+
+/// A value as text; NULL is nil.
+struct Cell<'a>(Option<&'a [u8]>);
+
+impl IntoLua for Cell<'_> {
+    fn into_lua(self, lua: &Lua) -> Result<Value> {
+        match self.0 {
+            Some(text) => Ok(Value::String(lua.create_string(text)?)),
+            None => Ok(Value::Nil),
         }
-        Ok(row)
     }
 }

@@ -13,7 +13,7 @@ use crate::proxy_table::ProxyTable;
 use crate::script_file::ScriptFile;
 use crate::{
     Connection, Decision, Hook, callback, injection_object, interpreter, lent, modules, object,
-    response,
+    response, rows,
 };
 
 /// What a state is made with.
@@ -109,6 +109,7 @@ impl State {
         object::pool::install(&lua);
         object::queries::install(&lua)?;
         modules::preload(&lua)?;
+        rows::install(&lua)?;
         let globals = lua.globals();
         Ok(Self {
             script: ScriptFile::new(&options.script),

@@ -299,7 +299,7 @@ fn arguments_are_checked() {
 #[test]
 fn no_packet_panics() {
     run("for length = 0, 60 do
-            for first = 0, 255 do
+            for _, first in ipairs{0, 1, 8, 10, 22, 23, 25, 130, 254, 255} do
                 local packet = string.char(first) .. ('\\251\\0\\255\\010'):rep(15):sub(1, length)
                 for name, f in pairs(proto) do
                     if type(f) == 'function' and name:find('from_') then pcall(f, packet, first) end

@@ -8,7 +8,7 @@ use protocol::resultset::{BinaryRow, ColumnFlags, ColumnType, TextRow, Value as 
 
 use super::*;
 use crate::injection_object::{create, expire};
-use crate::{Injection, Statistics};
+use crate::{Injection, Statistics, rows};
 
 const PLAIN: Capabilities = Capabilities::PROTOCOL_41;
 const OK: &[u8] = b"\x00\x03\x07\x02\x00\x01\x00";
@@ -135,6 +135,7 @@ fn result(buffered: Option<Buffered>) -> InjectionResult {
 fn state(result: InjectionResult) -> (Lua, AnyUserData) {
     let lua = Lua::new();
     callback::install(&lua).unwrap();
+    rows::install(&lua).unwrap();
     let object = create(&lua, result).unwrap();
     lua.globals().set("inj", &object).unwrap();
     (lua, object)
@@ -427,6 +428,7 @@ fn damage_is_an_error_of_the_script_alone() {
     let (lua, _) = state(result(Some(buffered(cut_row, PLAIN))));
     let message = error_of(&lua, "inj.resultset.rows()");
     assert!(message.contains("row-data is invalid"), "{message}");
+    assert!(message.starts_with("[string"), "{message}");
 
     let (lua, _) = state(result(Some(response(&[b"\x01", b"nonsense", EOF, EOF]))));
     let message = error_of(&lua, "inj.resultset.fields");
@@ -477,6 +479,7 @@ fn after_the_hook_everything_is_an_error() {
 fn no_handle_stays_behind() {
     let lua = Lua::new();
     callback::install(&lua).unwrap();
+    rows::install(&lua).unwrap();
     for _ in 0..20_000 {
         let object = create(&lua, result(Some(two_rows(PLAIN)))).unwrap();
         lua.globals().set("inj", &object).unwrap();
