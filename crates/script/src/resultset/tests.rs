@@ -148,7 +148,7 @@ fn run(buffered: Buffered, script: &str) {
 
 /// The message of what `expression` raises.
 fn error_of(lua: &Lua, expression: &str) -> String {
-    let script = format!("return select(2, pcall(function() return {expression} end))");
+    let script = format!("return select(2, pcall(function() local value = {expression} end))");
     lua.load(script).eval().expect(expression)
 }
 
