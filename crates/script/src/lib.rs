@@ -13,6 +13,7 @@ mod callback;
 mod connection;
 mod constants;
 mod decision;
+mod dispatch;
 mod fields;
 mod injection;
 mod injection_object;

@@ -49,10 +49,9 @@ impl ProxyTable {
         Ok(own)
     }
 
-    /// Makes `proxy` show the connection that `own` belongs to.
-    pub(crate) fn show(&self, own: &Table) -> Result<()> {
-        self.metatable.raw_set("__index", own)?;
-        self.metatable.raw_set("__newindex", own)
+    /// What decides which connection `proxy` shows.
+    pub(crate) fn metatable(&self) -> &Table {
+        &self.metatable
     }
 
     /// A script that overwrote `proxy.global.backends` did so until the next connection.

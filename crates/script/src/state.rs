@@ -4,11 +4,12 @@ use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 
-use mlua::{Function, IntoLuaMulti, Lua, MultiValue, Table, Value};
+use mlua::{Function, Lua, Value};
 use thiserror::Error;
 use tracing::{error, info};
 
 use crate::answer::{self, Answer, Rule};
+use crate::dispatch::{Dispatch, Failure, Found};
 use crate::proxy_table::ProxyTable;
 use crate::script_file::ScriptFile;
 use crate::{
@@ -72,28 +73,13 @@ pub struct StateError(String);
 
 const WITHOUT_SCRIPT: &str = "connections go on without a script";
 
-/// `pcall`, with the first value that the function returns and no other: a script may return thousands.
-const PROTECTED_CALL: &str = r"
-local pcall = pcall
-local function first(succeeded, value) return succeeded, value end
-return function(...) return first(pcall(...)) end
-";
-
 /// One Lua state. It runs one hook at a time.
-///
-/// What belongs to a connection lives in tables on the Lua side, by the connection's number: mlua keeps a slot on a
-/// stack of 8,000 for each value that Rust holds.
 pub struct State {
     lua: Lua,
     script: ScriptFile,
     on_load_error: OnLoadError,
     proxy: ProxyTable,
-    globals: Table,
-    /// By connection: its global variables.
-    environments: Table,
-    /// By connection: the table behind `proxy`.
-    own: Table,
-    protected_call: Function,
+    dispatch: Dispatch,
 }
 
 impl State {
@@ -107,18 +93,14 @@ impl State {
         lent::install(&lua);
         callback::install(&lua)?;
         object::pool::install(&lua);
-        object::queries::install(&lua)?;
         modules::preload(&lua)?;
         rows::install(&lua)?;
-        let globals = lua.globals();
+        let proxy = ProxyTable::install(&lua)?;
         Ok(Self {
             script: ScriptFile::new(&options.script),
             on_load_error: options.on_load_error,
-            proxy: ProxyTable::install(&lua)?,
-            environments: lua.create_table()?,
-            own: lua.create_table()?,
-            protected_call: lua.load(PROTECTED_CALL).set_name("=mysql-proxy").eval()?,
-            globals,
+            dispatch: Dispatch::new(&lua, &proxy)?,
+            proxy,
             lua,
         })
     }
@@ -175,11 +157,20 @@ impl State {
             connection.queries.clear();
         }
         let name = hook.name();
-        let Some((own, function)) = self.find(connection, name) else {
-            return Decision::Default;
-        };
-        let decision = self.guard(connection, || self.run_hook(&own, &function, hook));
-        let decision = decision.unwrap_or_else(|message| {
+        match self.dispatch.find(connection.id, name) {
+            Found::Hook => {}
+            // Some scripts switch this hook off by another value.
+            Found::Other(kind) if !is_query => {
+                let client = connection.client_name();
+                info!(
+                    client,
+                    "{name} is a {kind}, not a function; it is not called"
+                );
+                return Decision::Default;
+            }
+            Found::Other(_) | Found::Nothing => return Decision::Default,
+        }
+        let decision = self.run_hook(connection, hook).unwrap_or_else(|message| {
             error!(client = connection.client_name(), "({name}) {message}");
             Decision::Default
         });
@@ -191,60 +182,21 @@ impl State {
 
     /// True when the connection's script has a function of this name now.
     pub fn has_hook(&self, id: u64, name: &'static str) -> bool {
-        matches!(self.lookup(id, name), Some(Value::Function(_)))
+        self.dispatch.find(id, name) == Found::Hook
     }
 
     /// Drops the connection's environment.
     pub fn close(&mut self, id: u64) {
-        for table in [&self.environments, &self.own] {
-            // Not mlua's `raw_remove`, which moves the elements behind. What is forgotten needs no memory.
-            let _ = table.raw_set(id, Value::Nil);
-        }
-    }
-
-    /// A global of the connection's script; what it does not have is looked for in `_G`.
-    fn lookup(&self, id: u64, name: &str) -> Option<Value> {
-        let environment: Table = self.environments.raw_get::<Option<Table>>(id).ok()??;
-        // A script may forbid undeclared globals; a hook that it does not declare is no fault.
-        environment.get(name).ok()
-    }
-
-    fn find(&self, connection: &Connection, name: &str) -> Option<(Table, Function)> {
-        let id = connection.id;
-        match self.lookup(id, name)? {
-            Value::Function(function) => {
-                let own = self.own.raw_get::<Option<Table>>(id).ok()??;
-                Some((own, function))
-            }
-            Value::Nil => None,
-            // Some scripts switch this hook off by another value.
-            _ if name == "read_query" => None,
-            other => {
-                info!(
-                    client = connection.client_name(),
-                    "{name} is a {}, not a function; it is not called",
-                    callback::type_name(&other)
-                );
-                None
-            }
-        }
+        self.dispatch.forget(id);
     }
 
     fn run_body(&self, connection: &mut Connection, main: &Function) -> Result<(), String> {
         let id = connection.id;
-        let result = self.guard(connection, || {
-            let own = ProxyTable::create_own(&self.lua, id)?;
-            let environment = self.create_environment(&own)?;
-            self.proxy.restore_backends()?;
-            self.proxy.show(&own)?;
-            // Functions take the environment of the one that creates them, so one main function serves all.
-            main.set_environment(environment.clone())?;
-            let result = self.protected(main, ());
-            main.set_environment(self.globals.clone())?;
-            result?;
-            self.environments.raw_set(id, environment)?;
-            self.own.raw_set(id, own)?;
-            Ok(())
+        let result = caught(|| {
+            lent::lend(&self.lua, connection, || {
+                self.proxy.restore_backends()?;
+                self.dispatch.run(&self.lua, id, main)
+            })
         });
         if result.is_err() {
             connection.queries.clear();
@@ -254,110 +206,61 @@ impl State {
         result
     }
 
-    /// `__proxy` and, through `_G`, everything else.
-    fn create_environment(&self, own: &Table) -> mlua::Result<Table> {
-        let metatable = self.lua.create_table_with_capacity(0, 1)?;
-        metatable.raw_set("__index", &self.globals)?;
-        let environment = self.lua.create_table_with_capacity(0, 8)?;
-        environment.raw_set("__proxy", own)?;
-        environment.set_metatable(Some(metatable))?;
-        Ok(environment)
-    }
-
-    fn run_hook(
-        &self,
-        own: &Table,
-        function: &Function,
-        hook: Hook<'_>,
-    ) -> Result<Decision, Failure> {
-        self.proxy.show(own)?;
-        if let Hook::ReadQuery(_) = hook {
-            own.raw_set("response", self.lua.create_table()?)?;
-        }
-        let (rule, value) = self.run_function(function, hook)?;
+    fn run_hook(&self, connection: &mut Connection, hook: Hook<'_>) -> Result<Decision, String> {
+        let id = connection.id;
+        let (rule, value) =
+            caught(|| lent::lend(&self.lua, connection, || self.run_function(id, hook)))?;
         let number = callback::integer(&self.lua, &value);
-        let (answer, capabilities) = lent::any(&self.lua, |lent| {
-            let answer = answer::read(rule, number, &lent.connection);
-            Ok((answer, lent.connection.capabilities))
-        })?;
-        Ok(match answer {
+        Ok(match answer::read(rule, number, connection) {
             Answer::Default => Decision::Default,
             Answer::SendQuery => Decision::SendQuery,
             Answer::IgnoreResult => Decision::IgnoreResult,
             Answer::SendResult => {
-                let table = own.raw_get::<Value>("response")?.as_table().cloned();
-                Decision::SendResult(response::build(&self.lua, table, capabilities))
+                let table = self.dispatch.response(id);
+                let build = || Ok(response::build(&self.lua, table, connection.capabilities));
+                Decision::SendResult(caught(build)?)
             }
         })
     }
 
-    fn run_function(&self, function: &Function, hook: Hook<'_>) -> Result<(Rule, Value), Failure> {
-        let none = MultiValue::new();
+    fn run_function(&self, id: u64, hook: Hook<'_>) -> Result<(Rule, Value), Failure> {
+        let name = hook.name();
         Ok(match hook {
-            Hook::ConnectServer => (Rule::ConnectServer, self.protected(function, none)?),
-            Hook::ReadHandshake => (Rule::ReadHandshake, self.protected(function, none)?),
-            Hook::ReadAuth => (Rule::ReadAuth, self.protected(function, none)?),
-            Hook::DisconnectClient => (Rule::DisconnectClient, self.protected(function, none)?),
+            Hook::ConnectServer => (Rule::ConnectServer, self.dispatch.call(id, name, ())?),
+            Hook::ReadHandshake => (Rule::ReadHandshake, self.dispatch.call(id, name, ())?),
+            Hook::ReadAuth => (Rule::ReadAuth, self.dispatch.call(id, name, ())?),
+            Hook::DisconnectClient => (Rule::DisconnectClient, self.dispatch.call(id, name, ())?),
             Hook::ReadAuthResult(packet) => {
                 let auth = self.lua.create_table_with_capacity(0, 1)?;
                 auth.raw_set("packet", self.lua.create_string(packet)?)?;
-                (Rule::ReadAuthResult, self.protected(function, auth)?)
+                (Rule::ReadAuthResult, self.dispatch.call(id, name, auth)?)
             }
             Hook::ReadQuery(packet) => {
                 let packet = self.lua.create_string(packet)?;
-                (Rule::ReadQuery, self.protected(function, packet)?)
+                (
+                    Rule::ReadQuery,
+                    self.dispatch.call_afresh(id, name, packet)?,
+                )
             }
             Hook::ReadQueryResult(result) => {
                 let is_buffered = result.buffered.is_some();
                 let injection = injection_object::create(&self.lua, *result)?;
-                let value = self.protected(function, &injection);
+                let value = self.dispatch.call(id, name, &injection);
                 injection_object::expire(&injection);
                 (Rule::ReadQueryResult { is_buffered }, value?)
             }
         })
     }
-
-    /// What the function returns first. The error is caught on the Lua side: there it is still the value that was
-    /// raised, and costs no traceback.
-    fn protected(
-        &self,
-        function: &Function,
-        arguments: impl IntoLuaMulti,
-    ) -> Result<Value, Failure> {
-        let mut call = arguments.into_lua_multi(&self.lua)?;
-        call.push_front(Value::Function(function.clone()));
-        let (succeeded, value): (bool, Value) = self.protected_call.call(call)?;
-        if succeeded {
-            Ok(value)
-        } else {
-            Err(Failure(callback::error_value(&value)))
-        }
-    }
-
-    /// Lends the connection. A panic of our own code counts as an error of the hook; Lua unwinds as for any error.
-    fn guard<R>(
-        &self,
-        connection: &mut Connection,
-        run: impl FnOnce() -> Result<R, Failure>,
-    ) -> Result<R, String> {
-        lent::lend(&self.lua, connection, || {
-            match panic::catch_unwind(AssertUnwindSafe(run)) {
-                Ok(result) => result.map_err(|Failure(message)| message),
-                Err(panic) => Err(format!(
-                    "fault of the proxy itself: {}",
-                    panic_text(&*panic)
-                )),
-            }
-        })
-    }
 }
 
-/// An error's text.
-struct Failure(String);
-
-impl From<mlua::Error> for Failure {
-    fn from(error: mlua::Error) -> Self {
-        Self(callback::text(&error))
+/// A panic of our own code counts as an error of the hook; Lua unwinds as for any error.
+fn caught<R>(run: impl FnOnce() -> Result<R, Failure>) -> Result<R, String> {
+    match panic::catch_unwind(AssertUnwindSafe(run)) {
+        Ok(result) => result.map_err(|Failure(message)| message),
+        Err(panic) => Err(format!(
+            "fault of the proxy itself: {}",
+            panic_text(&*panic)
+        )),
     }
 }
 

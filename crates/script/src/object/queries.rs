@@ -5,13 +5,11 @@ use std::time::Instant;
 use mlua::{Error, Function, Lua, MetaMethod, Result, Table, UserData, UserDataFields, Value};
 
 use crate::Injection;
-use crate::callback::{self, bad_argument, key_text};
+use crate::callback::{self, bad_argument};
 use crate::lent;
 
 /// Queries that may wait in one connection. Far beyond any script's need; a loop that never ends stops here.
 const MAX_QUERIES: usize = 65_536;
-
-const METHODS: &str = "mysql-proxy.queries";
 
 /// `proxy.queries`, by the connection's number. One per connection.
 #[derive(Debug)]
@@ -22,13 +20,12 @@ pub(crate) struct Queries {
 
 impl UserData for Queries {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        callback::metamethod(fields, MetaMethod::Index, read);
+        fields.add_meta_field_with(MetaMethod::Index.name(), methods);
         callback::metamethod(fields, MetaMethod::Len, len);
     }
 }
 
-/// Once per interpreter, before any `proxy.queries` is used.
-pub(crate) fn install(lua: &Lua) -> Result<()> {
+fn methods(lua: &Lua) -> Result<Table> {
     let methods = lua.create_table()?;
     // append(id, packet [, { resultset_is_needed = BOOLEAN }]): behind all others.
     methods.raw_set("append", queue(lua, "append")?)?;
@@ -39,12 +36,7 @@ pub(crate) fn install(lua: &Lua) -> Result<()> {
     // len(), `#proxy.queries`: how many wait.
     methods.raw_set("len", callback::method(lua, len)?)?;
     methods.raw_set("__len", callback::method(lua, len)?)?;
-    lua.set_named_registry_value(METHODS, methods)
-}
-
-fn read(lua: &Lua, _: &Queries, key: Value) -> Result<Value> {
-    let methods: Table = lua.named_registry_value(METHODS)?;
-    methods.raw_get(key_text(&key))
+    Ok(methods)
 }
 
 fn len(lua: &Lua, this: &Queries, (): ()) -> Result<usize> {
