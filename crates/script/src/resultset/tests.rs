@@ -149,7 +149,8 @@ fn run(buffered: Buffered, script: &str) {
 /// The message of what `expression` raises.
 fn error_of(lua: &Lua, expression: &str) -> String {
     let script = format!("return select(2, pcall(function() local value = {expression} end))");
-    lua.load(script).eval().expect(expression)
+    let script = lua.load(script).set_name("@script.lua");
+    script.eval().expect(expression)
 }
 
 #[test]
@@ -428,7 +429,7 @@ fn damage_is_an_error_of_the_script_alone() {
     let (lua, _) = state(result(Some(buffered(cut_row, PLAIN))));
     let message = error_of(&lua, "inj.resultset.rows()");
     assert!(message.contains("row-data is invalid"), "{message}");
-    assert!(message.starts_with("[string"), "{message}");
+    assert!(message.starts_with("script.lua:1: "), "{message}");
 
     let (lua, _) = state(result(Some(response(&[b"\x01", b"nonsense", EOF, EOF]))));
     let message = error_of(&lua, "inj.resultset.fields");
