@@ -55,45 +55,66 @@ pub(crate) async fn run(mut client: Stream, peer: Option<SocketAddr>, context: A
     let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
     let registration = context.shutdown.register(waker);
     let id = registration.id();
-    let mut script = match Script::open(&context, &client, peer).await {
+    let opened = Box::pin(Script::open(&context, &client, peer)).await;
+    let mut script = match opened {
         Ok(script) => script,
         Err(error) => {
             let refusal = Refusal::new(error_code::UNKNOWN_ERROR, *b"07000", error.to_string());
-            last_words::before_greeting(&mut client, &[refusal.payload()]).await;
+            Box::pin(last_words::before_greeting(
+                &mut client,
+                &[refusal.payload()],
+            ))
+            .await;
             return log_end(id, peer, None, &SessionError::Refused(refusal));
         }
     };
-    // The login is the largest part of a session and the shortest: boxed, it is no burden afterwards.
-    let login = establish(client, &context, &registration, script.as_deref_mut());
-    match Box::pin(login).await {
-        Ok(mut login) => {
-            let rest = std::mem::take(&mut login.rest);
-            let mut link = Link::new(login, registration, context);
-            let outcome = match &mut script {
-                None => command_phase::run(&mut link, rest).await,
-                Some(script) => Box::pin(scripted::run(&mut link, script, rest)).await,
-            };
-            if let Err(error) = outcome {
-                log_end(id, peer, Some(&link.backend_name()), &error);
-                Box::pin(last_words::say(link, &error)).await;
-            }
+    // The login is the largest part of a session and the shortest: boxed, and gone with its statement, it is no burden
+    // afterwards.
+    let established = Box::pin(establish(
+        client,
+        &context,
+        &registration,
+        script.as_deref_mut(),
+    ))
+    .await;
+    match established {
+        Ok((login, rest)) => {
+            let link = Box::new(Link::new(*login, registration, context));
+            serve(link, rest, script.as_deref_mut(), peer).await;
         }
         Err(error) => log_end(id, peer, None, &error),
     }
     if let Some(script) = script {
-        script.disconnect().await;
+        Box::pin(script.disconnect()).await;
     }
 }
 
-/// From the accepted client to one that is logged in.
+/// From the first command to the last words.
+async fn serve(
+    mut link: Box<Link>,
+    rest: Vec<u8>,
+    script: Option<&mut Script>,
+    peer: Option<SocketAddr>,
+) {
+    let outcome = match script {
+        None => command_phase::run(&mut link, rest).await,
+        Some(script) => Box::pin(scripted::run(&mut link, script, rest)).await,
+    };
+    if let Err(error) = outcome {
+        log_end(link.id(), peer, Some(&link.backend_name()), &error);
+        Box::pin(last_words::say(link, &error)).await;
+    }
+}
+
+/// From the accepted client to one that is logged in, with what it sent behind its login.
 async fn establish(
     mut client: Stream,
     context: &Context,
     registration: &Registration,
     mut script: Option<&mut Script>,
-) -> Result<LoggedIn, SessionError> {
+) -> Result<(Box<LoggedIn>, Vec<u8>), SessionError> {
     let connect = connect::connect(context, script.as_deref_mut());
-    match (unless_expired(registration, connect).await, script) {
+    let login = match (unless_expired(registration, connect).await, script) {
         (None, _) => Err(SessionError::Shutdown),
         (Some(Err(NoBackend::Answered(greeting))), Some(script)) => {
             login::log_in_at_script(client, greeting, context, script).await
@@ -105,7 +126,10 @@ async fn establish(
         (Some(Ok(connected)), script) => {
             login::log_in(client, connected, context, (registration, script)).await
         }
-    }
+    };
+    let mut login = Box::new(login?);
+    let rest = std::mem::take(&mut login.rest);
+    Ok((login, rest))
 }
 
 /// `None` when the session's time is up before `future` is done.

@@ -3,6 +3,8 @@
 //!
 //! Half-duplex, as a server is: bytes behind a command wait until its response has ended, so clients may pipeline.
 //! Commands without a response go on in the same write as the next one.
+//!
+//! What is rare is boxed: thousands of sessions wait in this code.
 
 use protocol::ResponseTracker;
 use protocol::command::{Command, Layout, ResponseKind};
@@ -43,7 +45,7 @@ pub(super) async fn run(link: &mut Link, rest: Vec<u8>) -> Result<(), SessionErr
         // Whoever may wait for long holds no memory.
         input.release_if_empty();
         match wait(link, &mut input).await? {
-            Heard::Backend => return response::relay_last_words(link).await,
+            Heard::Backend => return Box::pin(response::relay_last_words(link)).await,
             Heard::Client(0) if input.is_empty() => return Ok(()),
             Heard::Client(0) => return Err(SessionError::Closed(Party::Client)),
             Heard::Client(_) => {}
@@ -68,7 +70,7 @@ pub(super) async fn exchange(
     let last = batch.last;
     let kind = batch.response;
     if kind == ResponseKind::Authentication {
-        return change_user::relay(link, input).await;
+        return Box::pin(change_user::relay(link, input)).await;
     }
     let (sequence_id, is_sent) = forward(link, input, batch).await?;
     link.err_sequence_id = Some(sequence_id.wrapping_add(1));
@@ -78,12 +80,12 @@ pub(super) async fn exchange(
             let tracker = ResponseTracker::new(layout, link.capabilities).following(sequence_id);
             response::relay(link, input, tracker).await?;
         }
-        ResponseKind::Stream => return stream::relay(link, input).await,
+        ResponseKind::Stream => return Box::pin(stream::relay(link, input)).await,
     }
     link.err_sequence_id = None;
     if !is_sent && last != Command::QUIT {
         // It answered what it had not heard to the end: its next answer would be to the wrong question.
-        return response::relay_last_words(link).await;
+        return Box::pin(response::relay_last_words(link)).await;
     }
     Ok(())
 }

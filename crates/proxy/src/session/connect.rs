@@ -25,18 +25,21 @@ pub(super) enum NoBackend {
     AllDown,
     /// The last one left refused with this ERR payload.
     Refused(Vec<u8>),
+    /// Our side lacks this for a connection to the last one left.
+    Shortage(String),
     /// The script answers in a backend's place.
     Answered(Vec<Vec<u8>>),
 }
 
-/// Tries each backend that is up at most once. One that cannot be reached is marked down; one that refuses with an ERR
-/// is passed over for this client only. A script is asked before each attempt.
+/// Tries each backend that is up at most once. One that cannot be reached is marked down; one that refuses with an ERR,
+/// or that we lack the means to connect to, is passed over for this client only. A script is asked before each attempt.
 pub(super) async fn connect(
     context: &Context,
     mut script: Option<&mut Script>,
 ) -> Result<Connected, NoBackend> {
     let mut tried = Vec::new();
     let mut refusal = None;
+    let mut shortage = None;
     while let Some(count) = choose(context, script.as_deref_mut(), &tried).await? {
         let backend = count.backend();
         match connect_to(backend, context.settings.backend_timeouts()).await {
@@ -44,6 +47,11 @@ pub(super) async fn connect(
                 return Ok(Connected { count, greeted });
             }
             Err(ConnectError::Unreachable(reason)) => backend.mark_down(Instant::now(), &reason),
+            Err(ConnectError::Shortage(reason)) => {
+                let address = backend.address();
+                info!("connect({address}) failed: {reason}; passing it over for this client");
+                shortage = Some(reason);
+            }
             Err(error @ ConnectError::Refused(_)) => {
                 let address = backend.address();
                 info!("backend ({address}): {error}; passing it over for this client");
@@ -54,14 +62,16 @@ pub(super) async fn connect(
         }
         tried.push(count.backend().index());
     }
-    match refusal {
-        Some(payload) => Err(NoBackend::Refused(payload)),
-        None => {
-            let reasons = context.backends.down_reasons();
-            warn!("all backends are down, a client was turned away: {reasons}");
-            Err(NoBackend::AllDown)
-        }
+    if let Some(payload) = refusal {
+        return Err(NoBackend::Refused(payload));
     }
+    if let Some(reason) = shortage {
+        warn!("no means to connect to a backend that is up, a client was turned away: {reason}");
+        return Err(NoBackend::Shortage(reason));
+    }
+    let reasons = context.backends.down_reasons();
+    warn!("all backends are down, a client was turned away: {reasons}");
+    Err(NoBackend::AllDown)
 }
 
 /// The script's backend if it is up, else the next one. A number that names no backend is nobody.
@@ -99,21 +109,20 @@ impl NoBackend {
         match self {
             Self::Answered(payloads) => payloads.clone(),
             Self::Refused(payload) => vec![payload.clone()],
-            Self::AllDown => {
-                let mut payload = Vec::new();
-                let err = ErrPacket {
-                    sql_state: None,
-                    ..ErrPacket::new(
-                        error_code::UNKNOWN_ERROR,
-                        ErrPacket::GENERAL_ERROR,
-                        "(proxy) all backends are down",
-                    )
-                };
-                err.encode(&mut payload);
-                vec![payload]
-            }
+            Self::AllDown => vec![err("(proxy) all backends are down")],
+            Self::Shortage(reason) => vec![err(&format!("(proxy) no way to a backend: {reason}"))],
         }
     }
+}
+
+fn err(message: &str) -> Vec<u8> {
+    let mut payload = Vec::new();
+    let err = ErrPacket {
+        sql_state: None,
+        ..ErrPacket::new(error_code::UNKNOWN_ERROR, ErrPacket::GENERAL_ERROR, message)
+    };
+    err.encode(&mut payload);
+    payload
 }
 
 impl From<NoBackend> for SessionError {
@@ -121,6 +130,7 @@ impl From<NoBackend> for SessionError {
         let message = match error {
             NoBackend::Answered(payloads) => return Self::Answered(payloads),
             NoBackend::AllDown => "all backends are down".to_owned(),
+            NoBackend::Shortage(reason) => format!("no way to a backend: {reason}"),
             NoBackend::Refused(payload) => match ErrPacket::decode(&payload) {
                 Ok(err) => format!("no backend takes it: {}", err.message_lossy()),
                 Err(error) => error.to_string(),

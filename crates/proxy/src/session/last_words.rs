@@ -35,7 +35,7 @@ pub(super) async fn before_greeting(client: &mut Stream, payloads: &[Vec<u8>]) {
 }
 
 /// In the command phase: only where a packet of ours may stand. Both connections are closed.
-pub(super) async fn say(mut link: Link, error: &SessionError) {
+pub(super) async fn say(mut link: Box<Link>, error: &SessionError) {
     let payloads = error.last_payloads(&link.backend_name());
     match link.err_sequence_id {
         Some(sequence_id) if !payloads.is_empty() => {

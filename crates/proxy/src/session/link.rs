@@ -77,6 +77,11 @@ impl Link {
         }
     }
 
+    /// Counts sessions from 1, for the log.
+    pub(super) fn id(&self) -> u64 {
+        self.registration.id()
+    }
+
     /// The backend's place in what scripts see, from 1; 0 for none.
     pub(super) fn backend_ndx(&self) -> usize {
         self.count

@@ -41,7 +41,8 @@ pub(super) async fn relay_rest(
     };
     while next != Next::End {
         if next == Next::LocalInfile {
-            next = local_infile::relay(link, input, &mut output, &mut tracker).await?;
+            let file = local_infile::relay(link, input, &mut output, &mut tracker);
+            next = Box::pin(file).await?;
             continue;
         }
         link.read_response(&mut output, input).await?;

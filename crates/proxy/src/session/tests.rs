@@ -27,29 +27,23 @@ impl Played {
     fn start() -> Self {
         let (client, near_client) = UnixStream::pair().unwrap();
         let (backend, near_backend) = UnixStream::pair().unwrap();
-        let address: backend::Address = "sakila:3306".parse().unwrap();
-        let servers = vec![(address.clone(), backend::Role::ReadWrite)];
-        let settings = Settings::new(address, servers.clone());
-        let backends = Backends::new(servers, settings.balance);
-        let shutdown = Shutdown::new();
+        let context = context();
+        let shutdown = context.shutdown.clone();
         let login = LoggedIn {
             client: Stream::Unix(near_client),
-            backend: Some((Stream::Unix(near_backend), backends.choose(&[]).unwrap())),
+            backend: Some((
+                Stream::Unix(near_backend),
+                context.backends.choose(&[]).unwrap(),
+            )),
             capabilities: CAPABILITIES,
             status: StatusFlags::AUTOCOMMIT,
             nonce: vec![],
             rest: vec![],
         };
-        let context = Arc::new(Context {
-            settings,
-            backends,
-            shutdown: shutdown.clone(),
-            scripts: None,
-        });
         let session = tokio::spawn(async move {
             let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
             let registration = context.shutdown.register(waker);
-            let mut link = Link::new(login, registration, Arc::clone(&context));
+            let mut link = Box::new(Link::new(login, registration, Arc::clone(&context)));
             if let Err(error) = command_phase::run(&mut link, vec![]).await {
                 last_words::say(link, &error).await;
             }
@@ -83,6 +77,18 @@ impl Played {
         drop(self.client);
         self.session.await.unwrap();
     }
+}
+
+fn context() -> Arc<Context> {
+    let address: backend::Address = "sakila:3306".parse().unwrap();
+    let servers = vec![(address.clone(), backend::Role::ReadWrite)];
+    let settings = Settings::new(address, servers.clone());
+    Arc::new(Context {
+        backends: Backends::new(servers, settings.balance),
+        settings,
+        shutdown: Shutdown::new(),
+        scripts: None,
+    })
 }
 
 async fn read(stream: &mut UnixStream, bytes: usize) -> Vec<u8> {
@@ -356,4 +362,13 @@ async fn a_steady_reader_is_not_stuck_however_long_it_takes() {
         got += n;
     }
     played.ask(&query("SELECT 2")).await;
+}
+
+/// Thousands of sessions wait most of the time: what the login or a script needs is boxed while it is needed.
+#[tokio::test]
+async fn a_session_that_waits_is_small() {
+    let (_client, near_client) = UnixStream::pair().unwrap();
+    let session = run(Stream::Unix(near_client), None, context());
+    let bytes = size_of_val(&session);
+    assert!(bytes <= 1536, "{bytes} bytes");
 }
