@@ -3,7 +3,9 @@
 //!
 //! A command that passes goes the way of every other ([`command_phase`]), as it came.
 
-use protocol::packet::PayloadDecoder;
+use std::borrow::Cow;
+
+use protocol::packet::{PacketHeader, PayloadDecoder};
 use protocol::query::Query;
 use protocol::response::OkPacket;
 use protocol::{Capabilities, Command};
@@ -80,11 +82,12 @@ async fn command(
     input: &mut Buffer,
     batch: Batch,
 ) -> Result<(), SessionError> {
-    let payload = payload(&input.bytes()[..batch.bytes])?;
-    let packet = visible(&payload, batch.last, link.capabilities)?;
-    script.connection.queries.clear();
-    let decision = script.call(Hook::ReadQuery(&packet)).await;
-    drop(packet);
+    let decision = {
+        let payload = payload(&input.bytes()[..batch.bytes])?;
+        let packet = visible(payload, batch.last, link.capabilities)?;
+        script.connection.queries.clear();
+        script.call(Hook::ReadQuery(&packet)).await
+    };
     let next_sequence_id = batch.scanner.sequence_id().wrapping_add(1);
     let mut delivery = injection::Delivery::new(next_sequence_id);
     match decision {
@@ -99,7 +102,7 @@ async fn command(
             error!(
                 "(read_query) PROXY_SEND_QUERY with an empty proxy.queries: the command is sent on as it came"
             );
-            return pass(link, script, input, batch, &payload).await;
+            return pass(link, script, input, batch).await;
         }
         Decision::Default | Decision::IgnoreResult => {
             if !script.connection.queries.is_empty() {
@@ -108,7 +111,7 @@ async fn command(
                 );
                 script.connection.queries.clear();
             }
-            return pass(link, script, input, batch, &payload).await;
+            return pass(link, script, input, batch).await;
         }
     }
     injection::run_queue(link, script, input, &mut delivery).await
@@ -120,9 +123,12 @@ async fn pass(
     script: &mut Script,
     input: &mut Buffer,
     batch: Batch,
-    payload: &[u8],
 ) -> Result<(), SessionError> {
     let command = batch.last;
+    let database = (command == Command::INIT_DB)
+        .then(|| payload(&input.bytes()[..batch.bytes]))
+        .transpose()?
+        .map(Cow::into_owned);
     if link.backend.is_none() {
         return match command {
             Command::QUIT => Ok(()),
@@ -132,33 +138,43 @@ async fn pass(
         };
     }
     command_phase::exchange(link, input, batch).await?;
-    if command == Command::INIT_DB && link.summary.first == Some(OkPacket::HEADER) {
-        script.use_db(&payload[1..]);
+    if let Some(database) = database
+        && link.summary.first == Some(OkPacket::HEADER)
+    {
+        script.use_db(&database[1..]);
     }
     Ok(())
 }
 
-/// All packets of one command, joined.
-fn payload(bytes: &[u8]) -> Result<Vec<u8>, SessionError> {
-    let mut decoder = PayloadDecoder::new("command", bytes[3], usize::MAX);
+/// The payload of one command; that of several packets is joined.
+fn payload(bytes: &[u8]) -> Result<Cow<'_, [u8]>, SessionError> {
+    match bytes.split_first_chunk() {
+        Some((header, payload)) if !PacketHeader::decode(*header).is_continued() => {
+            Ok(payload.into())
+        }
+        _ => join(bytes),
+    }
+}
+
+fn join(bytes: &[u8]) -> Result<Cow<'_, [u8]>, SessionError> {
+    let sequence_id = PacketHeader::peek(bytes).map_or(0, |header| header.sequence_id);
+    let mut decoder = PayloadDecoder::new("command", sequence_id, usize::MAX);
     decoder.feed(bytes);
     let malformed = |error| SessionError::Malformed(Party::Client, error);
-    Ok(decoder
-        .next_payload()
-        .map_err(malformed)?
-        .unwrap_or_default())
+    let payload = decoder.next_payload().map_err(malformed)?;
+    Ok(payload.unwrap_or_default().into())
 }
 
 /// What scripts see of a command: no query attributes.
 fn visible(
-    payload: &[u8],
+    payload: Cow<'_, [u8]>,
     command: Command,
     capabilities: Capabilities,
-) -> Result<std::borrow::Cow<'_, [u8]>, SessionError> {
+) -> Result<Cow<'_, [u8]>, SessionError> {
     if command != Command::QUERY || !capabilities.contains(Capabilities::QUERY_ATTRIBUTES) {
-        return Ok(payload.into());
+        return Ok(payload);
     }
-    let query = Query::decode(payload, capabilities)
+    let query = Query::decode(&payload, capabilities)
         .map_err(|error| SessionError::Malformed(Party::Client, error))?;
     Ok([&[Command::QUERY.0], query.text].concat().into())
 }
