@@ -2,17 +2,22 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use protocol::connection_phase::HandshakeV10;
 use protocol::limits::HANDSHAKE_V10_BYTES_MAX;
 use protocol::response::ErrPacket;
+use rustix::io::Errno;
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::packet_io::{PacketError, PacketReader};
 use crate::{Backend, Stream, Target};
+
+/// Between two tries of a Unix socket whose backlog is full.
+const BACKLOG_PAUSE: Duration = Duration::from_millis(10);
 
 /// The deadlines of a connect.
 #[derive(Debug, Clone, Copy)]
@@ -43,6 +48,10 @@ pub enum ConnectError {
     /// The server said ERR instead of a greeting: it lives, but does not want us. The payload is that packet.
     #[error("the server refused: {}", reason(.0))]
     Refused(Vec<u8>),
+    /// Our side has no file, port or memory left, or more clients come at once than a Unix socket's backlog holds: this
+    /// says nothing of the server. The text is the reason, for a person.
+    #[error("{0}")]
+    Shortage(String),
 }
 
 /// Connects to one of the backend's addresses, the first that answers, and waits for the greeting.
@@ -50,9 +59,13 @@ pub enum ConnectError {
 /// # Errors
 /// See [`ConnectError`]. The backend's state is left for the caller to change.
 pub async fn connect(backend: &Backend, timeouts: Timeouts) -> Result<Greeted, ConnectError> {
-    let mut stream = open(backend, timeouts.connect)
-        .await
-        .map_err(|error| ConnectError::Unreachable(describe(&error)))?;
+    let mut stream =
+        open(backend, timeouts.connect)
+            .await
+            .map_err(|error| match is_shortage(&error) {
+                true => ConnectError::Shortage(describe(&error)),
+                false => ConnectError::Unreachable(describe(&error)),
+            })?;
     let mut reader = PacketReader::default();
     let read = reader.read(&mut stream, "HandshakeV10", HANDSHAKE_V10_BYTES_MAX);
     let greeting = timeout(timeouts.greeting, read).await.map_err(|_| {
@@ -79,20 +92,43 @@ pub async fn connect(backend: &Backend, timeouts: Timeouts) -> Result<Greeted, C
 
 async fn open(backend: &Backend, deadline: Duration) -> io::Result<Stream> {
     if let Target::Unix(path) = backend.address().target() {
-        return within(deadline, UnixStream::connect(path))
-            .await
-            .map(Stream::Unix);
+        return open_unix(path, deadline).await;
     }
     let addresses = backend.resolver.resolve(backend.address()).await?;
-    let mut failure = io::Error::from(io::ErrorKind::AddrNotAvailable);
+    let mut failures = Vec::new();
     for address in addresses {
         match open_tcp(address, deadline).await {
             Ok(stream) => return Ok(stream),
-            Err(error) => failure = error,
+            Err(error) => failures.push(error),
         }
     }
-    backend.resolver.forget().await;
+    let failure = worst(failures);
+    if !is_shortage(&failure) {
+        backend.resolver.forget().await;
+    }
     Err(failure)
+}
+
+/// The last failure that says something of the server, if any does: `localhost` may stand for an IPv6 address, too,
+/// on a machine that has none.
+fn worst(failures: Vec<io::Error>) -> io::Error {
+    let (shortages, failures): (Vec<_>, Vec<_>) = failures.into_iter().partition(is_shortage);
+    let last = failures.into_iter().last();
+    last.or_else(|| shortages.into_iter().last())
+        .unwrap_or_else(|| io::ErrorKind::AddrNotAvailable.into())
+}
+
+/// A full backlog is told at once, where TCP waits for room.
+async fn open_unix(path: &Path, deadline: Duration) -> io::Result<Stream> {
+    let give_up = Instant::now() + deadline;
+    loop {
+        match within(deadline, UnixStream::connect(path)).await {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && Instant::now() < give_up => {
+                sleep(BACKLOG_PAUSE).await;
+            }
+            connected => return connected.map(Stream::Unix),
+        }
+    }
 }
 
 async fn open_tcp(address: SocketAddr, deadline: Duration) -> io::Result<Stream> {
@@ -117,8 +153,26 @@ fn no_greeting(error: PacketError) -> ConnectError {
     })
 }
 
-/// The system's text without its number: `Connection refused`.
+/// True for what only our side lacks. Only a system call says so, not the resolver.
+fn is_shortage(error: &io::Error) -> bool {
+    Errno::from_io_error(error).is_some_and(|errno| {
+        [
+            Errno::MFILE,
+            Errno::NFILE,
+            Errno::NOBUFS,
+            Errno::NOMEM,
+            Errno::ADDRNOTAVAIL,
+            Errno::AGAIN,
+        ]
+        .contains(&errno)
+    })
+}
+
+/// The system's text without its number: `Connection refused`. It has no good one for a full backlog.
 fn describe(error: &io::Error) -> String {
+    if error.kind() == io::ErrorKind::WouldBlock {
+        return "the backlog of its Unix socket is full".to_owned();
+    }
     let text = error.to_string();
     match text.split_once(" (os error ") {
         Some((text, _)) => text.to_owned(),
@@ -130,5 +184,102 @@ fn reason(payload: &[u8]) -> String {
     match ErrPacket::decode(payload) {
         Ok(err) => format!("{} {}", err.code, err.message_lossy()),
         Err(error) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use socket2::{Domain, SockAddr, Socket, Type};
+    use tokio::net::UnixListener;
+
+    use super::*;
+    use crate::{Backends, Balance, Role};
+
+    const TIMEOUTS: Timeouts = Timeouts {
+        connect: Duration::from_millis(200),
+        greeting: Duration::from_secs(5),
+    };
+
+    /// A Unix socket whose backlog is full as long as nobody accepts.
+    fn full_backlog(directory: &Path) -> (UnixListener, Vec<UnixStream>, Backends) {
+        let path = directory.join("full.sock");
+        let address = SockAddr::unix(&path).unwrap();
+        let server = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        server.bind(&address).unwrap();
+        server.listen(0).unwrap();
+        server.set_nonblocking(true).unwrap();
+        let mut waiting = Vec::new();
+        loop {
+            let client = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+            client.set_nonblocking(true).unwrap();
+            match client.connect(&address) {
+                Ok(()) => waiting.push(UnixStream::from_std(client.into()).unwrap()),
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+                    break;
+                }
+            }
+        }
+        let server = UnixListener::from_std(server.into()).unwrap();
+        let address = path.to_str().unwrap().parse().unwrap();
+        let backends = Backends::new([(address, Role::ReadWrite)], Balance::RoundRobin);
+        (server, waiting, backends)
+    }
+
+    #[tokio::test]
+    async fn a_full_backlog_is_no_fault_of_the_server() {
+        let directory = tempfile::tempdir().unwrap();
+        let (_server, _waiting, backends) = full_backlog(directory.path());
+        let backend = backends.iter().next().unwrap();
+        let started = Instant::now();
+        let error = connect(backend, TIMEOUTS).await.unwrap_err();
+        let text = "the backlog of its Unix socket is full".to_owned();
+        assert_eq!(error, ConnectError::Shortage(text));
+        assert!(started.elapsed() >= TIMEOUTS.connect);
+    }
+
+    #[tokio::test]
+    async fn room_in_the_backlog_is_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (server, waiting, backends) = full_backlog(directory.path());
+        let backend = backends.iter().next().unwrap();
+        let timeouts = Timeouts {
+            connect: Duration::from_secs(60),
+            ..TIMEOUTS
+        };
+        // Starts when the connect has met the full backlog.
+        let accept_all = async {
+            for _ in 0..=waiting.len() {
+                let accepted = timeout(TIMEOUTS.greeting, server.accept());
+                drop(accepted.await.expect("someone waits").unwrap());
+            }
+        };
+        let (error, ()) = tokio::join!(connect(backend, timeouts), accept_all);
+        let closed = "closed the connection instead of greeting".to_owned();
+        assert_eq!(error.unwrap_err(), ConnectError::Unreachable(closed));
+    }
+
+    #[test]
+    fn what_our_side_lacks_is_a_shortage() {
+        let of = |errno: Errno| is_shortage(&errno.into());
+        for errno in [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM] {
+            assert!(of(errno), "{errno}");
+        }
+        assert!(of(Errno::ADDRNOTAVAIL) && of(Errno::AGAIN));
+        assert!(!of(Errno::CONNREFUSED) && !of(Errno::HOSTUNREACH));
+        // Ours, not the system's.
+        assert!(!is_shortage(&io::ErrorKind::AddrNotAvailable.into()));
+    }
+
+    #[test]
+    fn one_real_failure_outweighs_shortages() {
+        let worst = |errnos: &[Errno]| {
+            let errors = errnos.iter().map(|&errno| errno.into()).collect();
+            Errno::from_io_error(&worst(errors))
+        };
+        let (refused, no_ipv6) = (Errno::CONNREFUSED, Errno::ADDRNOTAVAIL);
+        assert_eq!(worst(&[refused, no_ipv6]), Some(refused));
+        assert_eq!(worst(&[no_ipv6, refused]), Some(refused));
+        assert_eq!(worst(&[no_ipv6, no_ipv6]), Some(no_ipv6));
     }
 }

@@ -32,6 +32,9 @@ async fn try_once(backend: &Backend, timeouts: Timeouts) {
             abandoned_login::end(greeted.stream, Stage::Greeted(&greeted.handshake)).await;
         }
         Err(ConnectError::Refused(_)) => backend.mark_up(Instant::now()),
+        Err(ConnectError::Shortage(reason)) => {
+            debug!("backend ({}) cannot be tried: {reason}", backend.address());
+        }
         Err(ConnectError::Unreachable(reason)) => {
             debug!("backend ({}) is still down: {reason}", backend.address());
             backend.mark_down(Instant::now(), &reason);

@@ -1,8 +1,10 @@
 //! Servers that cannot be reached, that refuse, and that come back: what new clients get.
 
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
 use std::time::Duration;
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use socket2::{Domain, Socket, Type};
 use testkit::{
     Client, Connection, FakeServer, FaultLink, MariaDb, ProxyProcess, ScratchDirectory, wait,
@@ -68,6 +70,42 @@ fn is_marked_down(broken: &str, reason: &str, options: &[&str]) {
 #[test]
 fn a_refused_connect() {
     is_marked_down(&closed_port().to_string(), "Connection refused", &[]);
+}
+
+/// Leaves the proxy room for one more open file, or for as many as we may have.
+fn limit_open_files(proxy: &ProxyProcess, to_one: bool) {
+    let files = PathBuf::from(format!("/proc/{}/fd", proxy.id()));
+    let mut unused = (0..).filter(|number| !files.join(number.to_string()).exists());
+    let ours = getrlimit(Resource::Nofile);
+    let limit = Rlimit {
+        current: match to_one {
+            // Numbers below the limit are given out, the lowest unused one first.
+            true => unused.nth(1),
+            false => ours.current,
+        },
+        maximum: ours.maximum,
+    };
+    let pid = Pid::from_raw(proxy.id().cast_signed());
+    prlimit(pid, Resource::Nofile, limit).expect("a child's limits may be set");
+}
+
+#[test]
+fn too_few_open_files_of_the_proxy_are_no_fault_of_a_backend() {
+    let server = MariaDb::start(&[]);
+    let proxy = proxy(&[&server.address().to_string()], &[]);
+    // Whoever is served has seen the proxy's start to its end: it opens no more files.
+    let mut served = Client::connect(proxy.address(), "app", "app").expect("a client is served");
+    limit_open_files(&proxy, true);
+    let turned_away = Client::connect(proxy.address(), "app", "app").expect_err("no file is left");
+    assert_eq!(turned_away.code(), Some(1105), "{turned_away}");
+    let text = turned_away.to_string();
+    assert!(text.contains("Too many open files"), "{text}");
+    limit_open_files(&proxy, false);
+    assert_eq!(served.value("SELECT 1").expect("it is still served"), "1");
+    assert_eq!(served_by(&proxy), server.port());
+    let reason = "no means to connect to a backend that is up, a client was turned away: Too many open files";
+    wait_for_count(&proxy, reason, 1);
+    assert_eq!(proxy.count_in_log("marking it as down"), 0);
 }
 
 #[test]
