@@ -84,7 +84,7 @@ type End = fn(&Server, Client) -> String;
 fn compare_ends(server: &Server) {
     let backend = format!("--proxy-backend-addresses={}", server.address());
     let proxy = ProxyProcess::start(env!("CARGO_BIN_EXE_mysql-proxy"), &[&backend]);
-    let ends: [(&str, End); 6] = [
+    let ends: [(&str, End); 7] = [
         ("a killed query", |server, mut client| {
             kill_while_busy(server, &mut client, "KILL QUERY");
             let killed = format!("{:?}", client.read_results());
@@ -106,6 +106,14 @@ fn compare_ends(server: &Server) {
                 client,
                 &["SELECT SLEEP(0.1)", "SELEKT", "SELECT 2; SELECT 3"],
             )
+        }),
+        ("a list of processes, then the end", |_, mut client| {
+            client.send_command(Command::PROCESS_INFO, &[]).expect(SENT);
+            // Only the rows differ from one moment to the next.
+            let columns = client
+                .read_results()
+                .map(|results| results[0].columns.clone());
+            format!("{columns:?}") + &half_close(client, &["SELECT 'goes on'"])
         }),
         ("half-closed in silence", |_, client| {
             half_close(client, &[])
