@@ -35,16 +35,21 @@ pub enum Stage<'a> {
     },
 }
 
-/// Brings the login to its refusal and closes. Failures only mean that the server closed first.
-pub async fn end(mut stream: Stream, stage: Stage<'_>) {
-    match timeout(DEADLINE, refuse(&mut stream, stage)).await {
+/// Brings the login to its refusal and closes. `reader` may hold what the server has said already. Failures only mean
+/// that the server closed first.
+pub async fn end(mut stream: Stream, reader: PacketReader, stage: Stage<'_>) {
+    match timeout(DEADLINE, refuse(&mut stream, reader, stage)).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!("abandoned login: the server {error}"),
         Err(_) => debug!("abandoned login: the server did not end it within {DEADLINE:?}"),
     }
 }
 
-async fn refuse(stream: &mut Stream, stage: Stage<'_>) -> Result<(), PacketError> {
+async fn refuse(
+    stream: &mut Stream,
+    mut reader: PacketReader,
+    stage: Stage<'_>,
+) -> Result<(), PacketError> {
     match stage {
         Stage::Greeted(handshake) => write_packet(stream, 1, &wrong_login(handshake)).await?,
         Stage::Answered {
@@ -53,7 +58,6 @@ async fn refuse(stream: &mut Stream, stage: Stage<'_>) -> Result<(), PacketError
         } => write_packet(stream, sequence_id.wrapping_add(1), &[]).await?,
         Stage::Answered { .. } => {}
     }
-    let mut reader = PacketReader::default();
     for _ in 0..ANSWERS_MAX {
         let packet = reader
             .read(stream, "authentication packet", AUTH_PACKET_BYTES_MAX)
@@ -83,4 +87,29 @@ fn wrong_login(handshake: &HandshakeV10) -> Vec<u8> {
     let mut payload = Vec::new();
     response.encode(&mut payload);
     payload
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    /// caching_sha2_password says that the scramble was right and OK in one go.
+    #[tokio::test(start_paused = true)]
+    async fn an_ok_that_was_read_already_is_answered_with_a_goodbye() {
+        let (near, mut server) = UnixStream::pair().unwrap();
+        let mut read_already = Vec::new();
+        protocol::packet::put_payload(&mut read_already, 3, b"\0\0\0\x02\0\0\0");
+        let stage = Stage::Answered {
+            sequence_id: 2,
+            server_waits: false,
+        };
+        let reader = PacketReader::after(read_already);
+        end(Stream::Unix(near), reader, stage).await;
+        let mut said = Vec::new();
+        server.read_to_end(&mut said).await.unwrap();
+        assert_eq!(said, [1, 0, 0, 0, Command::QUIT.0]);
+    }
 }

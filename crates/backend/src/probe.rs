@@ -10,6 +10,7 @@ use tracing::debug;
 use crate::Backend;
 use crate::abandoned_login::{self, Stage};
 use crate::connector::{ConnectError, Timeouts, connect};
+use crate::packet_io::PacketReader;
 
 /// Between two tries of a server that is down. Documented: it is tried again after 4 s at the latest.
 pub(crate) const PROBE_INTERVAL: Duration = Duration::from_secs(1);
@@ -40,7 +41,8 @@ async fn try_once(backend: Arc<Backend>, timeouts: Timeouts) {
     match connect(&backend, timeouts).await {
         Ok(greeted) => {
             backend.mark_up(Instant::now());
-            abandoned_login::end(greeted.stream, Stage::Greeted(&greeted.handshake)).await;
+            let stage = Stage::Greeted(&greeted.handshake);
+            abandoned_login::end(greeted.stream, PacketReader::default(), stage).await;
         }
         Err(ConnectError::Refused(_)) => backend.mark_up(Instant::now()),
         Err(ConnectError::Shortage(reason)) => {

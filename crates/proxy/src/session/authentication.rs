@@ -35,7 +35,7 @@ pub(super) struct Authentication<'a> {
     client: &'a mut Stream,
     backend: &'a mut Stream,
     client_reader: PacketReader,
-    backend_reader: PacketReader,
+    pub(super) backend_reader: PacketReader,
     /// Of the latest packet from or to the client.
     pub(super) client_sequence_id: u8,
     /// Of the latest packet from or to the backend.

@@ -86,6 +86,7 @@ pub(super) async fn log_in(
             server_waits: login.is_backend_waiting,
         },
     };
+    let backend_reader = std::mem::take(&mut login.backend_reader);
     let (rest, nonce) = login.into_rest();
     match outcome {
         Ok(Admission::Backend(capabilities, status)) => Ok(LoggedIn {
@@ -97,7 +98,7 @@ pub(super) async fn log_in(
             rest,
         }),
         Ok(Admission::Script(capabilities)) => {
-            abandoned_login::end(backend, stage).await;
+            abandoned_login::end(backend, backend_reader, stage).await;
             Ok(LoggedIn {
                 client,
                 backend: None,
@@ -114,7 +115,8 @@ pub(super) async fn log_in(
         Err(error) => {
             let address = count.backend().address().to_string();
             let told = last_words::tell(&mut client, client_sequence_id, &error, &address);
-            tokio::join!(told, abandoned_login::end(backend, stage));
+            let ended = abandoned_login::end(backend, backend_reader, stage);
+            tokio::join!(told, ended);
             Err(error)
         }
     }
