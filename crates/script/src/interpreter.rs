@@ -39,6 +39,8 @@ pub(crate) fn create(options: &Options) -> Result<Lua> {
         let path = search_path(option.as_ref(), variable.as_ref(), default, &compiled_in);
         package.set(field, path)?;
     }
+    // What a script prints is read as it goes, also through a pipe or in a file.
+    lua.load("io.stdout:setvbuf('line')").exec()?;
     Ok(lua)
 }
 

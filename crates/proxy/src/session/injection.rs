@@ -209,13 +209,8 @@ impl Exchange {
             }
             (Decision::SendResult(answer), Some(_)) => delivery.send(link, &answer.payloads).await,
             (Decision::IgnoreResult, Some(_)) => Ok(()),
-            (Decision::SendResult(_) | Decision::IgnoreResult, None) => {
-                error!(
-                    "(read_query_result) the query hasn't asked to buffer its result (resultset_is_needed): the client has it already"
-                );
-                Ok(())
-            }
-            (Decision::Default | Decision::SendQuery, None) => Ok(()),
+            // It has been passed on as it came.
+            (_, None) => Ok(()),
         }
     }
 

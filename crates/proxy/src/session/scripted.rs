@@ -10,7 +10,6 @@ use protocol::query::Query;
 use protocol::response::OkPacket;
 use protocol::{Capabilities, Command};
 use script::{Decision, Hook};
-use tracing::error;
 
 use super::command_phase::{self, Batch};
 use super::error::{Party, Refusal, SessionError};
@@ -95,22 +94,9 @@ async fn command(
             input.consume(batch.bytes);
             delivery.send(link, &answer.payloads).await?;
         }
-        Decision::SendQuery if !script.connection.queries.is_empty() => {
-            input.consume(batch.bytes);
-        }
-        Decision::SendQuery => {
-            error!(
-                "(read_query) PROXY_SEND_QUERY with an empty proxy.queries: the command is sent on as it came"
-            );
-            return pass(link, script, input, batch).await;
-        }
+        Decision::SendQuery => input.consume(batch.bytes),
         Decision::Default | Decision::IgnoreResult => {
-            if !script.connection.queries.is_empty() {
-                error!(
-                    "(read_query) proxy.queries is not empty, but PROXY_SEND_QUERY was not returned: they are dropped"
-                );
-                script.connection.queries.clear();
-            }
+            script.connection.queries.clear();
             return pass(link, script, input, batch).await;
         }
     }

@@ -1,0 +1,368 @@
+//! Scripts through the real program, on real servers: what a user of `--proxy-lua-script` sees.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use testkit::{Client, MariaDb, Mysql97, ProxyProcess, ScratchDirectory, Server};
+
+const BINARY: &str = env!("CARGO_BIN_EXE_mysql-proxy");
+const DEADLINE: Duration = Duration::from_secs(20);
+
+/// A script file that can be edited.
+struct ScriptFile {
+    _directory: ScratchDirectory,
+    path: PathBuf,
+}
+
+impl ScriptFile {
+    fn new(text: &str) -> Self {
+        let directory = ScratchDirectory::new();
+        let script = Self {
+            path: directory.file("script.lua"),
+            _directory: directory,
+        };
+        script.edit(text);
+        script
+    }
+
+    fn edit(&self, text: &str) {
+        fs::write(&self.path, text).expect("the directory is ours");
+    }
+
+    /// A proxy in front of `servers` that runs this script.
+    fn proxy(&self, servers: &[&Server], more: &[&str]) -> ProxyProcess {
+        let mut arguments = vec![format!("--proxy-lua-script={}", self.path.display())];
+        for server in servers {
+            arguments.push(format!("--proxy-backend-addresses={}", server.address()));
+        }
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        ProxyProcess::start(BINARY, &[&arguments, more].concat())
+    }
+}
+
+fn connect(proxy: &ProxyProcess) -> Client {
+    Client::connect(proxy.address(), "app", "app").expect("the proxy serves")
+}
+
+fn value(client: &mut Client, sql: &str) -> String {
+    client.value(sql).expect("a value")
+}
+
+const ANSWERS: &str = r#"
+    function read_query(packet)
+        if packet:byte() ~= proxy.COM_QUERY then return end
+        local query = packet:sub(2)
+        if query == "select hello" then
+            proxy.response = {
+                type = proxy.MYSQLD_PACKET_OK,
+                resultset = {
+                    fields = { { name = "greeting", type = proxy.MYSQL_TYPE_STRING } },
+                    rows = { { "hello" } },
+                },
+            }
+            return proxy.PROXY_SEND_RESULT
+        elseif query == "select forbidden" then
+            proxy.response = {
+                type = proxy.MYSQLD_PACKET_ERR, errmsg = "not today", errcode = 1234, sqlstate = "42000",
+            }
+            return proxy.PROXY_SEND_RESULT
+        elseif query == "select rewritten" then
+            proxy.queries:append(1, string.char(proxy.COM_QUERY) .. "SELECT 2 + 3")
+            return proxy.PROXY_SEND_QUERY
+        elseif query == "select summed" then
+            for i = 1, 3 do
+                proxy.queries:append(i, string.char(proxy.COM_QUERY) .. "SELECT " .. i .. " UNION SELECT " .. 10 * i,
+                    { resultset_is_needed = true })
+            end
+            return proxy.PROXY_SEND_QUERY
+        elseif query == "select failing" then
+            error("on purpose")
+        end
+    end
+
+    local sum = 0
+    function read_query_result(inj)
+        if inj.query:sub(2) == "SELECT 2 + 3" then return end
+        assert(inj.resultset.query_status == 0 and inj.resultset.row_count == 2)
+        assert(#inj.resultset.fields == 1)
+        for row in inj.resultset.rows do sum = sum + row[1] end
+        if inj.id < 3 then return proxy.PROXY_IGNORE_RESULT end
+        proxy.response = {
+            type = proxy.MYSQLD_PACKET_OK,
+            resultset = { fields = { { name = "sum" } }, rows = { { sum } } },
+        }
+        return proxy.PROXY_SEND_RESULT
+    end
+"#;
+
+fn check_answers(proxy: &ProxyProcess, mut client: Client) {
+    assert_eq!(value(&mut client, "SELECT 1"), "1");
+    assert_eq!(value(&mut client, "select hello"), "hello");
+    assert_eq!(value(&mut client, "select rewritten"), "5");
+    assert_eq!(value(&mut client, "select summed"), "66");
+    let error = client
+        .query("select forbidden")
+        .expect_err("the script says so");
+    assert_eq!(error.code(), Some(1234));
+    assert!(error.to_string().contains("not today"), "{error}");
+    // A failing hook: the default action, and a line that says where.
+    let error = client
+        .query("select failing")
+        .expect_err("the server does not know it");
+    assert_eq!(error.code(), Some(1054));
+    proxy.wait_for_log("(read_query) [string \"", DEADLINE);
+    proxy.wait_for_log("on purpose", DEADLINE);
+    assert_eq!(value(&mut client, "SELECT 7"), "7");
+}
+
+#[test]
+fn answers_rewrites_and_injections_on_mariadb() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(ANSWERS);
+    let proxy = script.proxy(&[&server], &[]);
+    check_answers(&proxy, connect(&proxy));
+}
+
+#[test]
+fn answers_rewrites_and_injections_on_mysql() {
+    let Some(server) = Mysql97::start(&[]) else {
+        return;
+    };
+    let script = ScriptFile::new(ANSWERS);
+    let proxy = script.proxy(&[&server], &[]);
+    check_answers(&proxy, connect(&proxy));
+}
+
+#[tokio::test]
+async fn answers_reach_a_driver_with_all_its_capabilities() {
+    use mysql_async::prelude::Queryable;
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(ANSWERS);
+    let proxy = script.proxy(&[&server], &[]);
+    let options = mysql_async::OptsBuilder::default()
+        .ip_or_hostname("127.0.0.1")
+        // Else it asks the server for its socket and goes on there.
+        .prefer_socket(false)
+        .tcp_port(proxy.address().port())
+        .user(Some("app"))
+        .pass(Some("app"));
+    let mut client = mysql_async::Conn::new(options).await.expect("a login");
+    let hello: Option<String> = client.query_first("select hello").await.expect("an answer");
+    assert_eq!(hello.as_deref(), Some("hello"));
+    let sum: Option<String> = client
+        .query_first("select summed")
+        .await
+        .expect("an answer");
+    assert_eq!(sum.as_deref(), Some("66"));
+    let prepared: Option<i64> = client
+        .exec_first("SELECT ? + 1", (41,))
+        .await
+        .expect("it passes");
+    assert_eq!(prepared, Some(42));
+}
+
+#[test]
+fn the_hooks_of_a_connection_come_in_order_and_know_it() {
+    let script = ScriptFile::new(
+        r#"
+        print("loaded", #proxy.global.backends, proxy.connection.backend_ndx)
+        function connect_server() print("connect_server", proxy.connection.server) end
+        function read_handshake() print("read_handshake", proxy.connection.server.mysqld_version > 50000) end
+        function read_auth() print("read_auth", proxy.connection.client.username, proxy.connection.client.default_db) end
+        function read_auth_result(auth) print("read_auth_result", auth.packet:byte()) end
+        function read_query(packet) print("read_query", packet:byte(), packet:sub(2)) end
+        function disconnect_client() print("disconnect_client") end
+        "#,
+    );
+    let server = MariaDb::start(&[]);
+    let proxy = script.proxy(&[&server], &[]);
+    let mut client = connect(&proxy);
+    assert_eq!(value(&mut client, "SELECT 1"), "1");
+    client.quit().expect("a goodbye");
+    proxy.wait_for_log("disconnect_client", DEADLINE);
+    let log = proxy.log();
+    let start = log.iter().position(|line| line.starts_with("loaded"));
+    let said: Vec<_> = log[start.expect("the script was loaded")..]
+        .iter()
+        .map(|line| line.replace('\t', " "))
+        .collect();
+    assert_eq!(
+        said,
+        [
+            "loaded 1 0",
+            "connect_server nil",
+            "read_handshake true",
+            "read_auth app ",
+            "read_auth_result 0",
+            "read_query 3 SELECT 1",
+            "read_query 1 ",
+            "disconnect_client",
+        ]
+    );
+}
+
+#[test]
+fn an_edited_script_serves_the_next_connection_and_a_broken_one_nobody() {
+    let answer = |text: &str| {
+        format!(
+            "function read_query(packet)
+                 if packet:byte() ~= proxy.COM_QUERY then return end
+                 proxy.response = {{ type = proxy.MYSQLD_PACKET_OK,
+                     resultset = {{ fields = {{ {{ name = 'v' }} }}, rows = {{ {{ '{text}' }} }} }} }}
+                 return proxy.PROXY_SEND_RESULT
+             end"
+        )
+    };
+    let script = ScriptFile::new(&answer("one"));
+    let server = MariaDb::start(&[]);
+    let proxy = script.proxy(&[&server], &[]);
+    let mut first = connect(&proxy);
+    assert_eq!(value(&mut first, "SELECT 1"), "one");
+    script.edit(&answer("two"));
+    assert_eq!(value(&mut connect(&proxy), "SELECT 1"), "two");
+    assert_eq!(value(&mut first, "SELECT 1"), "one");
+    script.edit("function read_query( -- no end");
+    assert_eq!(value(&mut connect(&proxy), "SELECT 1"), "two");
+    assert_eq!(value(&mut connect(&proxy), "SELECT 1"), "two");
+    proxy.wait_for_log("lua_load_file(", DEADLINE);
+    assert_eq!(proxy.count_in_log("lua_load_file("), 1);
+    script.edit(&answer("three"));
+    assert_eq!(value(&mut connect(&proxy), "SELECT 1"), "three");
+}
+
+#[test]
+fn faults_of_a_script_do_not_change_who_gets_which_server() {
+    let script = ScriptFile::new("this is no Lua");
+    let (a, b) = (MariaDb::start(&[]), MariaDb::start(&[]));
+    let proxy = script.proxy(&[&a, &b], &[]);
+    let ports: Vec<_> = (0..4)
+        .map(|_| value(&mut connect(&proxy), "SELECT @@port"))
+        .collect();
+    let (a, b) = (a.port().to_string(), b.port().to_string());
+    assert_eq!(ports, [a.clone(), b.clone(), a, b]);
+    fs::remove_file(&script.path).expect("the file is ours");
+    assert_eq!(value(&mut connect(&proxy), "SELECT 1"), "1");
+}
+
+#[test]
+fn a_script_that_guards_something_can_insist_on_being_loaded() {
+    let script = ScriptFile::new("error('not ready')");
+    let server = MariaDb::start(&[]);
+    let proxy = script.proxy(&[&server], &["--lua-on-load-error=error"]);
+    let error = Client::connect(proxy.address(), "app", "app").expect_err("no service without");
+    let text = "MySQL Proxy Lua script failed to execute. Check the error log.";
+    assert!(error.to_string().contains(text), "{error}");
+    proxy.wait_for_log("not ready", DEADLINE);
+}
+
+#[test]
+fn a_script_chooses_the_server_and_denies_clients() {
+    let script = ScriptFile::new(
+        r#"
+        function connect_server() proxy.connection.backend_ndx = 3 end
+        function read_auth()
+            if proxy.connection.client.username == "adm" then
+                proxy.response = { type = proxy.MYSQLD_PACKET_ERR, errmsg = "not through here", errcode = 1045 }
+                return proxy.PROXY_SEND_RESULT
+            end
+        end
+        "#,
+    );
+    let (a, b, mut reader) = (
+        MariaDb::start(&[]),
+        MariaDb::start(&[]),
+        MariaDb::start(&[]),
+    );
+    let read_only = format!("--proxy-read-only-backend-addresses={}", reader.address());
+    let proxy = script.proxy(&[&a, &b], &[&read_only]);
+    for _ in 0..3 {
+        let port = value(&mut connect(&proxy), "SELECT @@port");
+        assert_eq!(port, reader.port().to_string());
+    }
+    let error = Client::connect(proxy.address(), "adm", "adm").expect_err("the script denies it");
+    assert!(error.to_string().contains("not through here"), "{error}");
+    reader.kill9();
+    // The one that it asks for is down: another one serves.
+    let port = value(&mut connect(&proxy), "SELECT @@port");
+    assert!(
+        [a.port(), b.port()]
+            .map(|port| port.to_string())
+            .contains(&port)
+    );
+}
+
+#[test]
+fn a_script_can_be_the_server() {
+    let script = ScriptFile::new(
+        r#"
+        local proto = require("mysql.proto")
+        function connect_server()
+            proxy.response = { type = proxy.MYSQLD_PACKET_RAW, packets = { proto.to_challenge_packet({}) } }
+            return proxy.PROXY_SEND_RESULT
+        end
+        function read_query(packet)
+            proxy.response = { type = proxy.MYSQLD_PACKET_OK }
+            if packet:byte() == proxy.COM_QUERY then
+                proxy.response.resultset = { fields = { { name = "echo" } }, rows = { { packet:sub(2) } } }
+            end
+            return proxy.PROXY_SEND_RESULT
+        end
+        "#,
+    );
+    let mock = script.proxy(&[], &["--proxy-backend-addresses=127.0.0.1:1"]);
+    assert_eq!(value(&mut connect(&mock), "SELECT me"), "SELECT me");
+    // The mock is a server like any other.
+    let backend = format!("--proxy-backend-addresses={}", mock.address());
+    let proxy = ProxyProcess::start(BINARY, &[&backend]);
+    let mut client = connect(&proxy);
+    assert_eq!(value(&mut client, "SELECT me too"), "SELECT me too");
+    client.ping().expect("the script answers everything");
+}
+
+#[test]
+fn states_have_a_proxy_global_each_and_one_state_is_shared_by_all() {
+    let script = ScriptFile::new(
+        r#"
+        proxy.global.connections = (proxy.global.connections or 0) + 1
+        function read_query(packet)
+            if packet:byte() ~= proxy.COM_QUERY then return end
+            proxy.response = { type = proxy.MYSQLD_PACKET_OK,
+                resultset = { fields = { { name = "n" } }, rows = { { proxy.global.connections } } } }
+            return proxy.PROXY_SEND_RESULT
+        end
+        "#,
+    );
+    let server = MariaDb::start(&[]);
+    for (states, expected) in [("--lua-states=1", "4"), ("--lua-states=2", "2")] {
+        let proxy = script.proxy(&[&server], &[states]);
+        let mut clients: Vec<_> = (0..4).map(|_| connect(&proxy)).collect();
+        for client in &mut clients {
+            assert_eq!(value(client, "SELECT 1"), expected);
+        }
+    }
+}
+
+#[test]
+fn a_result_that_is_larger_than_allowed_is_refused_and_the_session_goes_on() {
+    let script = ScriptFile::new(
+        r#"
+        function read_query(packet)
+            if packet:byte() ~= proxy.COM_QUERY then return end
+            proxy.queries:append(1, packet, { resultset_is_needed = true })
+            return proxy.PROXY_SEND_QUERY
+        end
+        "#,
+    );
+    let server = MariaDb::start(&[]);
+    let proxy = script.proxy(&[&server], &["--lua-result-limit=100000"]);
+    let mut client = connect(&proxy);
+    let error = client
+        .query("SELECT REPEAT('x', 200000)")
+        .expect_err("it is larger");
+    assert!(error.to_string().contains("--lua-result-limit"), "{error}");
+    assert_eq!(
+        value(&mut client, "SELECT LENGTH(REPEAT('x', 200000))"),
+        "200000"
+    );
+}
