@@ -366,3 +366,36 @@ fn a_result_that_is_larger_than_allowed_is_refused_and_the_session_goes_on() {
         "200000"
     );
 }
+
+/// The first Lua block of a page.
+fn lua_of(page: &str) -> String {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(page);
+    let text = fs::read_to_string(path).expect("the page is there");
+    let block = text.split("```lua\n").nth(1).expect("it shows a script");
+    block
+        .split("```")
+        .next()
+        .expect("the block ends")
+        .to_owned()
+}
+
+#[test]
+fn the_scripts_of_the_documentation_do_what_it_says() {
+    let server = MariaDb::start(&[]);
+    for page in ["README.md", "docs/scripting.md"] {
+        let script = ScriptFile::new(&lua_of(page));
+        let proxy = script.proxy(&[&server], &[]);
+        let mut client = connect(&proxy);
+        assert_eq!(value(&mut client, "select 'hello'"), "hello from the proxy");
+        assert_eq!(value(&mut client, "select 'other'"), "other");
+        if page == "docs/scripting.md" {
+            let error = client
+                .query("DROP TABLE t")
+                .expect_err("the script refuses");
+            assert_eq!(error.code(), Some(1142));
+            proxy.wait_for_log("select 'other'\t", DEADLINE);
+        }
+    }
+}
