@@ -72,11 +72,9 @@ impl ResultsetObject {
     }
 
     fn raw(&self, lua: &Lua) -> Result<Value> {
-        self.read("raw", |buffered| {
-            match next_payload(&buffered.payloads, &mut 0) {
-                Some(payload) => lua.create_string(payload)?.into_lua(lua),
-                None => Ok(Value::Nil),
-            }
+        self.read("raw", |buffered| match next_payload(buffered, &mut 0) {
+            Some(payload) => lua.create_string(payload)?.into_lua(lua),
+            None => Ok(Value::Nil),
         })
     }
 }
@@ -142,7 +140,7 @@ impl FirstResultset {
     /// `None` for an OK, an ERR, an EOF and a LOCAL INFILE request.
     fn of(buffered: &Buffered) -> std::result::Result<Option<Self>, DecodeError> {
         let mut at = 0;
-        let payload = next_payload(&buffered.payloads, &mut at).unwrap_or_default();
+        let payload = next_payload(buffered, &mut at).unwrap_or_default();
         match payload.first() {
             None
             | Some(
@@ -163,7 +161,7 @@ impl FirstResultset {
         let mut at = self.definitions_at;
         (0..self.definition_count())
             .map(|_| {
-                let payload = next_payload(&buffered.payloads, &mut at).unwrap_or_default();
+                let payload = next_payload(buffered, &mut at).unwrap_or_default();
                 ColumnDefinition41::decode_negotiated(payload, buffered.capabilities)
             })
             .collect()
@@ -171,10 +169,9 @@ impl FirstResultset {
 
     /// The payload of the first row, or of what stands in its place.
     fn rows_at(&self, buffered: &Buffered) -> std::result::Result<usize, DecodeError> {
-        let payloads = &buffered.payloads;
         let mut at = self.definitions_at;
         for _ in 0..self.definition_count() {
-            if next_payload(payloads, &mut at).is_none() {
+            if next_payload(buffered, &mut at).is_none() {
                 return Ok(at);
             }
         }
@@ -182,7 +179,7 @@ impl FirstResultset {
             return Ok(at);
         }
         let behind = at;
-        match next_payload(payloads, &mut at) {
+        match next_payload(buffered, &mut at) {
             Some(payload) if is_end_of_rows(payload, buffered.capabilities) => Ok(at),
             Some([first, ..]) if *first != ErrPacket::HEADER => Err(DecodeError::Invalid {
                 packet: "response",
@@ -202,11 +199,12 @@ impl FirstResultset {
 }
 
 /// The payload at `at`, which moves behind it. MariaDB's progress reports are nothing that a script sees.
-pub(crate) fn next_payload<'a>(payloads: &'a [Vec<u8>], at: &mut usize) -> Option<&'a [u8]> {
+pub(crate) fn next_payload<'a>(buffered: &'a Buffered, at: &mut usize) -> Option<&'a [u8]> {
+    let has_progress_reports = buffered.capabilities.has_progress_reports();
     loop {
-        let payload = payloads.get(*at)?;
+        let payload = buffered.payloads.get(*at)?;
         *at += 1;
-        if !is_progress_report(payload) {
+        if !(has_progress_reports && is_progress_report(payload)) {
             return Some(payload);
         }
     }

@@ -69,7 +69,7 @@ impl Rows {
             return Ok(None);
         };
         let mut at = this.at.load(Ordering::Relaxed);
-        let payload = next_payload(&buffered.payloads, &mut at).filter(|payload| {
+        let payload = next_payload(buffered, &mut at).filter(|payload| {
             payload.first() != Some(&ErrPacket::HEADER)
                 && !is_end_of_rows(payload, buffered.capabilities)
         });

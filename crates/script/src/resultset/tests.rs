@@ -392,14 +392,23 @@ fn the_old_eof_of_one_byte_ends_definitions() {
 
 #[test]
 fn progress_reports_are_passed_over() {
-    let mut payloads = two_rows(PLAIN).payloads;
+    let agreed = PLAIN | Capabilities::MARIADB_PROGRESS;
+    let mut payloads = two_rows(agreed).payloads;
     payloads.insert(0, PROGRESS_REPORT.to_vec());
     payloads.insert(5, PROGRESS_REPORT.to_vec());
     run(
-        buffered(payloads, PLAIN),
+        buffered(payloads, agreed),
         "assert(inj.resultset.raw == '\\002' and inj.resultset.fields[1].name == 'id')
          local rows = inj.resultset.rows
          assert(rows()[1] == '1' and rows()[2] == '' and rows() == nil)",
+    );
+}
+
+#[test]
+fn an_err_with_their_code_is_an_err_where_they_were_not_agreed_on() {
+    run(
+        response(&[b"\xff\xff\xff#45000signalled"]),
+        "assert(inj.resultset.raw:byte() == 255 and inj.resultset.rows == nil)",
     );
 }
 
