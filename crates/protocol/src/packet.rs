@@ -9,6 +9,8 @@ pub use decoder::PayloadDecoder;
 pub use renumbering::Renumbering;
 pub use scanner::PayloadScanner;
 
+use std::borrow::Cow;
+
 use crate::limits::PACKET_PAYLOAD_BYTES_MAX;
 
 /// `int<3>` length, `int<1>` sequence id.
@@ -65,6 +67,67 @@ pub fn put_payload(out: &mut Vec<u8>, mut sequence_id: u8, mut payload: &[u8]) -
         payload = rest;
         if !header.is_continued() {
             return sequence_id;
+        }
+    }
+}
+
+/// The payload whose packets `packets` starts with, joined where there are several, and what is behind it. `None` when it
+/// is not all there.
+pub fn split_payload(packets: &[u8]) -> Option<(Cow<'_, [u8]>, &[u8])> {
+    let (is_continued, first, mut rest) = split_packet(packets)?;
+    if !is_continued {
+        return Some((Cow::Borrowed(first), rest));
+    }
+    let mut payload = first.to_vec();
+    loop {
+        let (is_continued, chunk, behind) = split_packet(rest)?;
+        payload.extend_from_slice(chunk);
+        rest = behind;
+        if !is_continued {
+            return Some((Cow::Owned(payload), rest));
+        }
+    }
+}
+
+fn split_packet(packets: &[u8]) -> Option<(bool, &[u8], &[u8])> {
+    let (header, rest) = packets.split_first_chunk()?;
+    let header = PacketHeader::decode(*header);
+    let (chunk, rest) = rest.split_at_checked(header.length)?;
+    Some((header.is_continued(), chunk, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn payloads_come_out_one_by_one() {
+        let mut packets = Vec::new();
+        let next = put_payload(&mut packets, 0, b"hello");
+        put_payload(&mut packets, next, b"");
+        let (payload, rest) = split_payload(&packets).unwrap();
+        assert!(matches!(payload, Cow::Borrowed(b"hello")));
+        let (payload, rest) = split_payload(rest).unwrap();
+        assert_eq!((&*payload, rest), (&b""[..], &b""[..]));
+        for cut in 0..PacketHeader::BYTES + 5 {
+            assert_eq!(split_payload(&packets[..cut]), None, "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn large_payloads_are_joined() {
+        for length in [
+            PACKET_PAYLOAD_BYTES_MAX,
+            PACKET_PAYLOAD_BYTES_MAX + 1,
+            2 * PACKET_PAYLOAD_BYTES_MAX,
+        ] {
+            let sent = vec![7; length];
+            let mut packets = Vec::new();
+            put_payload(&mut packets, 0, &sent);
+            packets.push(9);
+            let (payload, rest) = split_payload(&packets).unwrap();
+            assert_eq!((payload.len(), rest), (length, &[9][..]));
+            assert_eq!(split_payload(&packets[..packets.len() - 2]), None);
         }
     }
 }

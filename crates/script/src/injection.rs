@@ -55,8 +55,8 @@ pub struct Statistics {
 /// A whole response.
 #[derive(Debug, Clone, Default)]
 pub struct Buffered {
-    /// Payloads in order, those of 16 MiB and more joined.
-    pub payloads: Vec<Vec<u8>>,
+    /// Its packets as they came.
+    pub packets: Vec<u8>,
     /// What was agreed on with the backend: how the response is framed.
     pub capabilities: Capabilities,
     /// The response is to a COM_STMT_EXECUTE: rows are binary.

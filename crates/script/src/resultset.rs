@@ -2,9 +2,11 @@
 //!
 //! Numbers and flags are of the whole response, or of its last part; `fields` and `rows` are of the first resultset.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Weak};
 
 use mlua::{Error, IntoLua, Lua, MetaMethod, Result, Table, UserData, UserDataFields, Value};
+use protocol::packet;
 use protocol::response::{EofPacket, ErrPacket, OkPacket};
 use protocol::resultset::{ColumnCount, ColumnDefinition41};
 use protocol::{Capabilities, DecodeError, StatusFlags};
@@ -73,7 +75,7 @@ impl ResultsetObject {
 
     fn raw(&self, lua: &Lua) -> Result<Value> {
         self.read("raw", |buffered| match next_payload(buffered, &mut 0) {
-            Some(payload) => lua.create_string(payload)?.into_lua(lua),
+            Some(payload) => lua.create_string(&payload)?.into_lua(lua),
             None => Ok(Value::Nil),
         })
     }
@@ -132,7 +134,7 @@ fn malformed(error: DecodeError) -> Error {
 /// Where the first resultset of a response is.
 struct FirstResultset {
     count: ColumnCount,
-    /// The payload behind the column count.
+    /// The byte behind the column count.
     definitions_at: usize,
 }
 
@@ -147,7 +149,7 @@ impl FirstResultset {
                 &(OkPacket::HEADER | ErrPacket::HEADER | EofPacket::HEADER | LOCAL_INFILE_HEADER),
             ) => Ok(None),
             Some(_) => Ok(Some(Self {
-                count: ColumnCount::decode(payload, buffered.capabilities)?,
+                count: ColumnCount::decode(&payload, buffered.capabilities)?,
                 definitions_at: at,
             })),
         }
@@ -162,12 +164,12 @@ impl FirstResultset {
         (0..self.definition_count())
             .map(|_| {
                 let payload = next_payload(buffered, &mut at).unwrap_or_default();
-                ColumnDefinition41::decode_negotiated(payload, buffered.capabilities)
+                ColumnDefinition41::decode_negotiated(&payload, buffered.capabilities)
             })
             .collect()
     }
 
-    /// The payload of the first row, or of what stands in its place.
+    /// The byte where the first row starts, or what stands in its place.
     fn rows_at(&self, buffered: &Buffered) -> std::result::Result<usize, DecodeError> {
         let mut at = self.definitions_at;
         for _ in 0..self.definition_count() {
@@ -179,7 +181,7 @@ impl FirstResultset {
             return Ok(at);
         }
         let behind = at;
-        match next_payload(buffered, &mut at) {
+        match next_payload(buffered, &mut at).as_deref() {
             Some(payload) if is_end_of_rows(payload, buffered.capabilities) => Ok(at),
             Some([first, ..]) if *first != ErrPacket::HEADER => Err(DecodeError::Invalid {
                 packet: "response",
@@ -198,13 +200,14 @@ impl FirstResultset {
     }
 }
 
-/// The payload at `at`, which moves behind it. MariaDB's progress reports are nothing that a script sees.
-pub(crate) fn next_payload<'a>(buffered: &'a Buffered, at: &mut usize) -> Option<&'a [u8]> {
+/// The payload that starts at byte `at` of the packets; `at` moves behind it. MariaDB's progress reports are nothing that a
+/// script sees.
+pub(crate) fn next_payload<'a>(buffered: &'a Buffered, at: &mut usize) -> Option<Cow<'a, [u8]>> {
     let has_progress_reports = buffered.capabilities.has_progress_reports();
     loop {
-        let payload = buffered.payloads.get(*at)?;
-        *at += 1;
-        if !(has_progress_reports && is_progress_report(payload)) {
+        let (payload, rest) = packet::split_payload(buffered.packets.get(*at..)?)?;
+        *at = buffered.packets.len() - rest.len();
+        if !(has_progress_reports && is_progress_report(&payload)) {
             return Some(payload);
         }
     }

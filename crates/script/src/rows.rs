@@ -38,14 +38,14 @@ pub(crate) fn install(lua: &Lua) -> Result<()> {
 pub(crate) struct Rows {
     result: Weak<InjectionResult>,
     columns: u64,
-    /// The next payload; behind all of them once the rows ended.
+    /// The byte of the response where the next row starts; behind all of them once the rows ended.
     at: AtomicUsize,
 }
 
 impl UserData for Rows {}
 
 impl Rows {
-    /// Starts at payload `at`.
+    /// Starts at byte `at` of the packets.
     pub(crate) fn new(result: Weak<InjectionResult>, columns: u64, at: usize) -> Self {
         Self {
             result,
@@ -73,9 +73,9 @@ impl Rows {
             payload.first() != Some(&ErrPacket::HEADER)
                 && !is_end_of_rows(payload, buffered.capabilities)
         });
-        let next = payload.map_or(usize::MAX, |_| at);
+        let next = payload.as_ref().map_or(usize::MAX, |_| at);
         this.at.store(next, Ordering::Relaxed);
-        payload.map(|payload| this.row(lua, payload)).transpose()
+        payload.map(|payload| this.row(lua, &payload)).transpose()
     }
 
     /// NULL is a hole.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use protocol::command::{Layout, ResponseKind};
-use protocol::packet::{PayloadDecoder, Renumbering, put_payload};
+use protocol::packet::{Renumbering, put_payload};
 use protocol::query::Query;
 use protocol::response::{ErrPacket, OkPacket, error_code};
 use protocol::response_tracker::Next;
@@ -80,7 +80,7 @@ async fn run_one(
         kept: None,
     };
     if injection.resultset_is_needed {
-        exchange.kept = Some(Kept::new(script, sequence_id.wrapping_add(1)));
+        exchange.kept = Some(Kept::new(script));
     } else if delivery.is_done {
         error!(
             "(read_query_result) a second query without resultset_is_needed: its result has nowhere to go, closing the client"
@@ -119,9 +119,10 @@ struct Exchange {
 
 /// A response that is kept.
 struct Kept {
-    decoder: PayloadDecoder,
-    payloads: Vec<Vec<u8>>,
-    bytes: usize,
+    /// As they came.
+    packets: Vec<u8>,
+    /// There were more.
+    is_too_large: bool,
     bytes_max: usize,
 }
 
@@ -138,7 +139,10 @@ impl Exchange {
             if next == Next::LocalInfile {
                 // The client's file is wanted now, whoever wanted the response.
                 if let Some(kept) = self.kept.take() {
-                    delivery.send(link, &kept.payloads).await?;
+                    if kept.is_too_large {
+                        return Err(SessionError::Refused(kept.refusal()));
+                    }
+                    delivery.send_kept(link, kept.packets).await?;
                 }
                 next = local_infile::relay(link, input, &mut output, &mut self.tracker).await?;
                 delivery.numbering = Renumbering::new(self.tracker.sequence_id().wrapping_add(1));
@@ -168,7 +172,7 @@ impl Exchange {
         let progress = self.tracker.feed(output.bytes()).map_err(malformed)?;
         let bytes = &mut output.bytes_mut()[..progress.consumed];
         match &mut self.kept {
-            Some(kept) => kept.push(bytes)?,
+            Some(kept) => kept.push(bytes),
             None => {
                 link.err_sequence_id = None;
                 delivery.pass_on(link, bytes).await?;
@@ -191,12 +195,12 @@ impl Exchange {
     ) -> Result<(), SessionError> {
         self.track_database(script, &injection);
         let kept = self.kept.take();
-        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_too_large()) {
-            return delivery.send(link, &[kept.refusal()]).await;
+        if let Some(kept) = kept.as_ref().filter(|kept| kept.is_too_large) {
+            return delivery.send(link, &[kept.refusal().payload()]).await;
         }
         let buffered = kept.map(|kept| {
             Arc::new(Buffered {
-                payloads: kept.payloads,
+                packets: kept.packets,
                 capabilities: link.capabilities,
                 is_binary: self.command == Command::STMT_EXECUTE,
             })
@@ -205,7 +209,10 @@ impl Exchange {
         let decision = script.call(Hook::ReadQueryResult(Box::new(result))).await;
         match (decision, buffered) {
             (Decision::Default | Decision::SendQuery, Some(buffered)) => {
-                delivery.send(link, &buffered.payloads).await
+                // The script's last hold on it ended with its hook.
+                let packets = Arc::try_unwrap(buffered).map(|buffered| buffered.packets);
+                let packets = packets.unwrap_or_else(|shared| shared.packets.clone());
+                delivery.send_kept(link, packets).await
             }
             (Decision::SendResult(answer), Some(_)) => delivery.send(link, &answer.payloads).await,
             (Decision::IgnoreResult, Some(_)) => Ok(()),
@@ -252,42 +259,31 @@ impl Exchange {
 }
 
 impl Kept {
-    fn new(script: &Script, sequence_id: u8) -> Self {
+    fn new(script: &Script) -> Self {
         Self {
-            decoder: PayloadDecoder::new("response", sequence_id, usize::MAX),
-            payloads: Vec::new(),
-            bytes: 0,
+            packets: Vec::new(),
+            is_too_large: false,
             bytes_max: script
                 .scripts()
                 .map_or(usize::MAX, |scripts| scripts.settings.result_bytes_max),
         }
     }
 
-    /// Beyond the bound the rest is dropped.
-    fn push(&mut self, bytes: &[u8]) -> Result<(), SessionError> {
-        self.bytes += bytes.len();
-        if self.is_too_large() {
-            self.payloads.clear();
-            return Ok(());
+    /// Beyond the bound nothing is kept.
+    fn push(&mut self, bytes: &[u8]) {
+        self.is_too_large |= self.packets.len() + bytes.len() > self.bytes_max;
+        match self.is_too_large {
+            true => self.packets = Vec::new(),
+            false => self.packets.extend_from_slice(bytes),
         }
-        let malformed = |error| SessionError::Malformed(Party::Backend, error);
-        self.decoder.feed(bytes);
-        while let Some(payload) = self.decoder.next_payload().map_err(malformed)? {
-            self.payloads.push(payload);
-        }
-        Ok(())
     }
 
-    fn is_too_large(&self) -> bool {
-        self.bytes > self.bytes_max
-    }
-
-    fn refusal(&self) -> Vec<u8> {
+    fn refusal(&self) -> Refusal {
         let message = format!(
             "(proxy) the result is larger than --lua-result-limit={} allows a script to keep",
             self.bytes_max
         );
-        Refusal::new(error_code::UNKNOWN_ERROR, ErrPacket::GENERAL_ERROR, message).payload()
+        Refusal::new(error_code::UNKNOWN_ERROR, ErrPacket::GENERAL_ERROR, message)
     }
 }
 
@@ -306,19 +302,26 @@ impl Delivery {
         link: &mut Link,
         payloads: &[Vec<u8>],
     ) -> Result<(), SessionError> {
+        let mut packets = Vec::new();
+        let mut next = 0;
+        for payload in payloads {
+            next = put_payload(&mut packets, next, payload);
+        }
+        self.send_kept(link, packets).await
+    }
+
+    /// [`Self::send`] for a response as it came, but for its sequence ids.
+    async fn send_kept(
+        &mut self,
+        link: &mut Link,
+        mut packets: Vec<u8>,
+    ) -> Result<(), SessionError> {
         if self.is_done {
             error!("a script sent two results for one command: the second is dropped");
             return Ok(());
         }
-        let mut bytes = Vec::new();
-        let mut next = self.numbering.next_sequence_id();
-        for payload in payloads {
-            next = put_payload(&mut bytes, next, payload);
-        }
-        self.numbering = Renumbering::new(next);
-        self.is_done = true;
         link.err_sequence_id = None;
-        link.write_client(&bytes).await
+        self.pass_on(link, &mut packets).await
     }
 
     /// A part of a response as it came, but for its sequence ids.

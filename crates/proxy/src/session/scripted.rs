@@ -5,7 +5,7 @@
 
 use std::borrow::Cow;
 
-use protocol::packet::{PacketHeader, PayloadDecoder};
+use protocol::packet::split_payload;
 use protocol::query::Query;
 use protocol::response::OkPacket;
 use protocol::{Capabilities, Command};
@@ -82,7 +82,7 @@ async fn command(
     batch: Batch,
 ) -> Result<(), SessionError> {
     let decision = {
-        let payload = payload(&input.bytes()[..batch.bytes])?;
+        let payload = payload(&input.bytes()[..batch.bytes]);
         let packet = visible(payload, batch.last, link.capabilities)?;
         script.connection.queries.clear();
         script.call(Hook::ReadQuery(&packet)).await
@@ -111,10 +111,8 @@ async fn pass(
     batch: Batch,
 ) -> Result<(), SessionError> {
     let command = batch.last;
-    let database = (command == Command::INIT_DB)
-        .then(|| payload(&input.bytes()[..batch.bytes]))
-        .transpose()?
-        .map(Cow::into_owned);
+    let database =
+        (command == Command::INIT_DB).then(|| payload(&input.bytes()[..batch.bytes]).into_owned());
     if link.backend.is_none() {
         return match command {
             Command::QUIT => Ok(()),
@@ -132,23 +130,9 @@ async fn pass(
     Ok(())
 }
 
-/// The payload of one command; that of several packets is joined.
-fn payload(bytes: &[u8]) -> Result<Cow<'_, [u8]>, SessionError> {
-    match bytes.split_first_chunk() {
-        Some((header, payload)) if !PacketHeader::decode(*header).is_continued() => {
-            Ok(payload.into())
-        }
-        _ => join(bytes),
-    }
-}
-
-fn join(bytes: &[u8]) -> Result<Cow<'_, [u8]>, SessionError> {
-    let sequence_id = PacketHeader::peek(bytes).map_or(0, |header| header.sequence_id);
-    let mut decoder = PayloadDecoder::new("command", sequence_id, usize::MAX);
-    decoder.feed(bytes);
-    let malformed = |error| SessionError::Malformed(Party::Client, error);
-    let payload = decoder.next_payload().map_err(malformed)?;
-    Ok(payload.unwrap_or_default().into())
+/// The payload of the one command that `packets` are; that of several packets is joined.
+fn payload(packets: &[u8]) -> Cow<'_, [u8]> {
+    split_payload(packets).map_or_else(Cow::default, |(payload, _)| payload)
 }
 
 /// What scripts see of a command: no query attributes.

@@ -83,19 +83,25 @@ fn text_row(cells: &[Option<&[u8]>]) -> Vec<u8> {
 }
 
 fn two_rows(capabilities: Capabilities) -> Buffered {
+    buffered(payloads_of_two_rows(capabilities), capabilities)
+}
+
+fn payloads_of_two_rows(capabilities: Capabilities) -> Vec<Vec<u8>> {
     let rows = [
         text_row(&[Some(b"1"), Some(b"a\0b")]),
         text_row(&[None, Some(b"")]),
     ];
-    buffered(
-        resultset(&[b"id", b"n\0m"], true, &rows, capabilities),
-        capabilities,
-    )
+    resultset(&[b"id", b"n\0m"], true, &rows, capabilities)
 }
 
 fn buffered(payloads: Vec<Vec<u8>>, capabilities: Capabilities) -> Buffered {
+    let mut packets = Vec::new();
+    let mut next = 1;
+    for payload in payloads {
+        next = packet::put_payload(&mut packets, next, &payload);
+    }
     Buffered {
-        payloads,
+        packets,
         capabilities,
         is_binary: false,
     }
@@ -333,7 +339,7 @@ fn more_than_250_columns() {
 #[test]
 fn of_several_resultsets_the_first() {
     for capabilities in framings() {
-        let mut payloads = two_rows(capabilities).payloads;
+        let mut payloads = payloads_of_two_rows(capabilities);
         payloads.extend(resultset(
             &[b"other"],
             true,
@@ -353,7 +359,7 @@ fn of_several_resultsets_the_first() {
 
 #[test]
 fn an_err_among_the_rows_ends_them() {
-    let mut payloads = two_rows(PLAIN).payloads;
+    let mut payloads = payloads_of_two_rows(PLAIN);
     let last = payloads.len() - 2;
     payloads.truncate(last);
     payloads.push(ERR.to_vec());
@@ -382,7 +388,7 @@ fn a_row_that_starts_like_an_end_is_a_row() {
 
 #[test]
 fn the_old_eof_of_one_byte_ends_definitions() {
-    let mut payloads = two_rows(PLAIN).payloads;
+    let mut payloads = payloads_of_two_rows(PLAIN);
     payloads[3] = b"\xfe".to_vec();
     run(
         buffered(payloads, PLAIN),
@@ -393,7 +399,7 @@ fn the_old_eof_of_one_byte_ends_definitions() {
 #[test]
 fn progress_reports_are_passed_over() {
     let agreed = PLAIN | Capabilities::MARIADB_PROGRESS;
-    let mut payloads = two_rows(agreed).payloads;
+    let mut payloads = payloads_of_two_rows(agreed);
     payloads.insert(0, PROGRESS_REPORT.to_vec());
     payloads.insert(5, PROGRESS_REPORT.to_vec());
     run(
@@ -433,7 +439,7 @@ fn binary_rows_are_not_for_scripts() {
 
 #[test]
 fn damage_is_an_error_of_the_script_alone() {
-    let mut cut_row = two_rows(PLAIN).payloads;
+    let mut cut_row = payloads_of_two_rows(PLAIN);
     cut_row[4] = b"\x01".to_vec();
     let (lua, _) = state(result(Some(buffered(cut_row, PLAIN))));
     let message = error_of(&lua, "inj.resultset.rows()");

@@ -143,7 +143,7 @@ pub(crate) fn injection_result(is_buffered: bool) -> Box<InjectionResult> {
         },
         buffered: is_buffered.then(|| {
             Buffered {
-                payloads: vec![vec![0, 3, 0, 2, 0, 0, 0]],
+                packets: vec![7, 0, 0, 1, 0, 3, 0, 2, 0, 0, 0],
                 capabilities: Capabilities::PROTOCOL_41,
                 is_binary: false,
             }
