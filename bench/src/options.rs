@@ -1,7 +1,13 @@
 //! The command line.
 
 use std::{
-    convert::Infallible, env, net::SocketAddr, path::PathBuf, str::FromStr, thread, time::Duration,
+    convert::Infallible,
+    env,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    str::FromStr,
+    thread,
+    time::Duration,
 };
 
 use anyhow::{Context, Result};
@@ -10,11 +16,13 @@ use clap::Parser;
 use crate::{
     machine,
     rows::Rows,
-    target::{BASELINE, External, Proxy, Software, Target},
+    target::{BASELINE, External, Proxy, Software, Target, WITH},
 };
 
 /// Program, and name of its column unless it is given another.
 const MYSQL_PROXY: &str = "mysql-proxy";
+/// Where the scripts to measure with are.
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
 
 /// Measure what the proxy costs, side by side with HAProxy and with no proxy.
 ///
@@ -68,6 +76,10 @@ pub(crate) struct Options {
     #[arg(long = "mysql-proxy", value_name = "[NAME=]PROGRAM")]
     mysql_proxies: Vec<NamedProgram>,
 
+    /// Also measure the first mysql-proxy with each of the benchmark's scripts, compared with itself without one
+    #[arg(long)]
+    scripts: bool,
+
     /// Also write every round's values, a JSON object for each line
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
@@ -91,6 +103,7 @@ impl Options {
             program,
             backend: server,
             threads: self.event_threads(),
+            script: None,
         };
         let mut targets = vec![Target::direct(server)];
         if let Some(program) = &self.haproxy {
@@ -99,8 +112,19 @@ impl Options {
                 proxy(Software::HaProxy, program.clone()),
             )?);
         }
-        for NamedProgram { name, program } in self.mysql_proxies()? {
-            targets.push(Target::start(&name, proxy(Software::MysqlProxy, program))?);
+        let mysql_proxies = self.mysql_proxies()?;
+        for NamedProgram { name, program } in &mysql_proxies {
+            let proxy = proxy(Software::MysqlProxy, program.clone());
+            targets.push(Target::start(name, proxy)?);
+        }
+        for NamedProgram { name, program } in mysql_proxies.into_iter().take(1) {
+            for script in self.scripts() {
+                let scripted = Proxy {
+                    script: Some(Path::new(SCRIPTS).join(script).with_extension("lua")),
+                    ..proxy(Software::MysqlProxy, program.clone())
+                };
+                targets.push(Target::start(&format!("{name}{WITH}{script}"), scripted)?);
+            }
         }
         targets.extend(self.externals.iter().map(Target::external));
         Ok(targets)
@@ -126,6 +150,13 @@ impl Options {
             ));
         }
         Ok(lines)
+    }
+
+    fn scripts(&self) -> &[&str] {
+        match self.scripts {
+            true => &["empty_hook", "injected", "all_rows"],
+            false => &[],
+        }
     }
 
     fn event_threads(&self) -> usize {

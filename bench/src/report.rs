@@ -7,23 +7,23 @@ use serde_json::json;
 use crate::{
     metric::{Metric, Results},
     statistics::{median, median_ratio},
-    target::{BASELINE, DIRECT},
+    target::{BASELINE, DIRECT, WITH},
 };
 
 /// A Markdown table: a row for each metric, a column for each target with its median and in parentheses its best
-/// round, and a column for each proxy with its ratios to the baseline: of the rounds, and in parentheses of the bests.
+/// round, and a column for each proxy with its ratios to what it is compared with: of the rounds, and in parentheses of
+/// the bests.
 pub(crate) fn markdown(results: &Results, targets: &[&str]) -> String {
     let compared: Vec<_> = targets
         .iter()
-        .copied()
-        .filter(|name| has_ratio(targets, name))
+        .filter_map(|name| Some((*name, baseline(targets, name)?)))
         .collect();
     let mut table = String::from("| |");
     for name in targets {
         let _ = write!(table, " {name} |");
     }
-    for name in &compared {
-        let _ = write!(table, " {name} / {BASELINE} |");
+    for (name, baseline) in &compared {
+        let _ = write!(table, " {name} / {baseline} |");
     }
     table.push_str("\n|---|");
     table.push_str(&"--:|".repeat(targets.len() + compared.len()));
@@ -32,8 +32,8 @@ pub(crate) fn markdown(results: &Results, targets: &[&str]) -> String {
         for name in targets {
             let _ = write!(table, " {} |", cell(metric, results.rounds(metric, name)));
         }
-        for name in &compared {
-            let ratio = Ratio::new(results, metric, name);
+        for (name, baseline) in &compared {
+            let ratio = Ratio::new(results, metric, name, baseline);
             let _ = write!(table, " {ratio} |");
         }
     }
@@ -50,7 +50,8 @@ pub(crate) fn json_lines(results: &Results, targets: &[&str]) -> String {
             if rounds.is_empty() {
                 continue;
             }
-            let ratio = has_ratio(targets, name).then(|| Ratio::new(results, metric, name));
+            let ratio =
+                baseline(targets, name).map(|baseline| Ratio::new(results, metric, name, baseline));
             let line = json!({
                 "metric": metric.quantity.key(),
                 "connections": metric.connections,
@@ -67,8 +68,11 @@ pub(crate) fn json_lines(results: &Results, targets: &[&str]) -> String {
     lines
 }
 
-fn has_ratio(targets: &[&str], name: &str) -> bool {
-    targets.contains(&BASELINE) && name != BASELINE && name != DIRECT
+/// What a target is compared with: a proxy with the baseline, one with a script with itself without.
+fn baseline<'a>(targets: &[&'a str], name: &'a str) -> Option<&'a str> {
+    let plain = name.split_once(WITH).map_or(BASELINE, |(plain, _)| plain);
+    let is_compared = targets.contains(&plain) && name != BASELINE && name != DIRECT;
+    is_compared.then_some(plain)
 }
 
 /// What a target is in comparison with the baseline, where both were measured and can be divided.
@@ -78,9 +82,9 @@ struct Ratio {
 }
 
 impl Ratio {
-    fn new(results: &Results, metric: Metric, name: &str) -> Self {
+    fn new(results: &Results, metric: Metric, name: &str, baseline: &str) -> Self {
         let rounds = results.rounds(metric, name);
-        let baseline = results.rounds(metric, BASELINE);
+        let baseline = results.rounds(metric, baseline);
         let quantity = metric.quantity;
         let middle = |values: &[f64]| median(values.iter().copied());
         let of_rounds = if quantity.is_difference() {
@@ -183,6 +187,22 @@ mod tests {
         }
         let table = markdown(&results, &["haproxy", "mysql-proxy"]);
         assert!(table.ends_with("| 10.0 | 5.00 | 0.50 |\n"), "{table}");
+    }
+
+    #[test]
+    fn a_script_is_compared_with_none() {
+        let mut results = results();
+        results.record(Quantity::CpuPerQuery, 1, "mysql-proxy", 20.0);
+        results.record(Quantity::CpuPerQuery, 1, "mysql-proxy + rows", 25.0);
+        let table = markdown(&results, &["mysql-proxy", "mysql-proxy + rows"]);
+        assert!(
+            table.contains("| mysql-proxy + rows / mysql-proxy |"),
+            "{table}"
+        );
+        assert!(
+            table.contains("| 20.0 (20.0) | 25.0 (25.0) | 1.25 (1.25) |"),
+            "{table}"
+        );
     }
 
     #[test]

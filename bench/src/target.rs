@@ -24,6 +24,8 @@ const HAPROXY_CONNECTIONS_MAX: usize = 8_000;
 
 /// The name of the column that everything is compared with.
 pub(crate) const BASELINE: &str = "haproxy";
+/// Between a proxy's name and its script's in the name of a column.
+pub(crate) const WITH: &str = " + ";
 /// The name of the column without any proxy.
 pub(crate) const DIRECT: &str = "direct";
 
@@ -72,6 +74,8 @@ pub(crate) struct Proxy {
     pub(crate) backend: SocketAddr,
     /// Its worker threads.
     pub(crate) threads: usize,
+    /// mysql-proxy's Lua script.
+    pub(crate) script: Option<PathBuf>,
 }
 
 /// The proxies that can be started here.
@@ -207,7 +211,11 @@ impl Proxy {
         let backend = format!("--proxy-backend-addresses={}", self.backend);
         let threads = format!("--event-threads={}", self.threads);
         let program = self.program.to_str().context("the path is not UTF-8")?;
-        let process = ProxyProcess::start(program, &[&backend, &threads]);
+        let script = self.script.as_ref();
+        let script = script.map(|path| format!("--proxy-lua-script={}", path.display()));
+        let arguments: Vec<_> = [&backend, &threads].into_iter().chain(&script).collect();
+        let arguments: Vec<_> = arguments.iter().map(|argument| argument.as_str()).collect();
+        let process = ProxyProcess::start(program, &arguments);
         let address = process.address();
         Client::login(address)?.quit()?;
         Ok(Instance {

@@ -1,0 +1,3 @@
+-- Sees every command, does nothing with it.
+
+function read_query(packet) end
