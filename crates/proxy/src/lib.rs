@@ -17,6 +17,7 @@ mod session;
 mod settings;
 mod shutdown;
 mod timer;
+mod turn;
 mod worker;
 
 use std::io;

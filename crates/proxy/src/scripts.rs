@@ -1,12 +1,13 @@
-//! The Lua states of a proxy. Every scripted session belongs to one; a state serves one hook at a time, first come first
-//! served, and a worker never blocks on it: who has to wait, waits asynchronously while others are served.
+//! The Lua states of a proxy. Every scripted session belongs to one; a state serves one hook at a time, and a worker never
+//! blocks on it: who has to wait, waits asynchronously while others are served.
 
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use script::{Options, State};
-use tokio::sync::{Mutex, MutexGuard};
+
+use crate::turn::Turns;
 
 /// What a script needs to know beside its own options.
 #[derive(Debug, Clone)]
@@ -24,7 +25,7 @@ pub struct ScriptSettings {
 /// All states.
 pub(crate) struct Scripts {
     pub(crate) settings: ScriptSettings,
-    states: Vec<Mutex<State>>,
+    states: Vec<Turns<State>>,
     next_connection: AtomicU64,
 }
 
@@ -32,7 +33,7 @@ impl Scripts {
     /// Reads no script: that is done when a client connects.
     pub(crate) fn new(settings: ScriptSettings) -> Result<Self, script::StateError> {
         let states = (0..settings.states.get())
-            .map(|_| State::new(settings.options.clone()).map(Mutex::new))
+            .map(|_| State::new(settings.options.clone()).map(Turns::new))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             settings,
@@ -46,10 +47,14 @@ impl Scripts {
         self.next_connection.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The state of a connection, for one hook.
-    pub(crate) async fn state_of(&self, connection_id: u64) -> MutexGuard<'_, State> {
+    /// Lends the state of a connection, for one hook.
+    pub(crate) async fn with_state<R>(
+        &self,
+        connection_id: u64,
+        visit: impl FnOnce(&mut State) -> R,
+    ) -> R {
         let index = connection_id % self.states.len() as u64;
-        self.states[index as usize].lock().await
+        self.states[index as usize].with(visit).await
     }
 }
 

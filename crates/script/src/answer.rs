@@ -58,25 +58,24 @@ pub(crate) fn read(rule: Rule, number: Option<i64>, connection: &Connection) -> 
 }
 
 fn read_query(number: i64, connection: &Connection) -> Answer {
-    let client = connection.client_name();
     let queue_is_empty = connection.queries.is_empty();
     match number {
         2 => return Answer::SendResult,
         1 if !queue_is_empty => return Answer::SendQuery,
         1 => error!(
-            client,
+            client = connection.client_name(),
             "(read_query) returned proxy.PROXY_SEND_QUERY, but proxy.queries is empty; the command is forwarded \
              as it is"
         ),
         0 => {}
         other => error!(
-            client,
+            client = connection.client_name(),
             "(read_query) returned {other}, which means nothing; the command is forwarded as it is"
         ),
     }
     if !queue_is_empty {
         error!(
-            client,
+            client = connection.client_name(),
             "(read_query) added to proxy.queries but did not return proxy.PROXY_SEND_QUERY; the queries are \
              discarded, the command is forwarded as it is"
         );

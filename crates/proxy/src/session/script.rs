@@ -9,7 +9,7 @@ use protocol::Capabilities;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
 use script::{
     BackendState, BackendView, Connection, Decision, Endpoint, Greeting, Hook, LoadError, Loaded,
-    Login, Peer,
+    Login, Peer, State,
 };
 use tokio::time::Instant;
 use tracing::info;
@@ -38,8 +38,9 @@ impl Script {
             let view: Arc<dyn BackendView> = Arc::new(View(Arc::clone(backend)));
             view
         });
+        let id = scripts.connection_id();
         let mut connection = Connection {
-            id: scripts.connection_id(),
+            id,
             client: Peer {
                 src: Some(peer.map_or_else(|| Endpoint::Unix(PathBuf::new()), Endpoint::Ip)),
                 dst: client.local_address().map(endpoint),
@@ -48,16 +49,13 @@ impl Script {
             backends: backends.collect(),
             ..Connection::default()
         };
-        let mut state = scripts.state_of(connection.id).await;
-        match state.open(&mut connection)? {
+        let open = |state: &mut State| state.open(&mut connection);
+        match scripts.with_state(id, open).await? {
             Loaded::PassThrough => Ok(None),
-            Loaded::Scripted => {
-                drop(state);
-                Ok(Some(Box::new(Self {
-                    context: Arc::clone(context),
-                    connection,
-                })))
-            }
+            Loaded::Scripted => Ok(Some(Box::new(Self {
+                context: Arc::clone(context),
+                connection,
+            }))),
         }
     }
 
@@ -65,8 +63,9 @@ impl Script {
     pub(super) async fn call(&mut self, hook: Hook<'_>) -> Decision {
         match &self.context.scripts {
             Some(scripts) => {
-                let mut state = scripts.state_of(self.connection.id).await;
-                state.call(&mut self.connection, hook)
+                let id = self.connection.id;
+                let call = |state: &mut State| state.call(&mut self.connection, hook);
+                scripts.with_state(id, call).await
             }
             None => Decision::Default,
         }
@@ -76,10 +75,8 @@ impl Script {
     pub(super) async fn disconnect(mut self: Box<Self>) {
         self.call(Hook::DisconnectClient).await;
         if let Some(scripts) = &self.context.scripts {
-            scripts
-                .state_of(self.connection.id)
-                .await
-                .close(self.connection.id);
+            let id = self.connection.id;
+            scripts.with_state(id, |state| state.close(id)).await;
         }
     }
 
