@@ -32,9 +32,9 @@ pub(crate) enum Rule {
     DisconnectClient,
 }
 
-/// `number` is `None` where the hook returned nothing that reads as a number.
-pub(crate) fn read(rule: Rule, number: Option<i64>, connection: &Connection) -> Answer {
-    match (rule, number.unwrap_or(0)) {
+/// `number` is 0 where the hook returned nothing that reads as a number.
+pub(crate) fn read(rule: Rule, number: i64, connection: &Connection) -> Answer {
+    match (rule, number) {
         (Rule::DisconnectClient, _) => Answer::Default,
         (Rule::ReadQuery, number) => read_query(number, connection),
         (Rule::ReadQueryResult { is_buffered }, number) => {
@@ -114,7 +114,7 @@ mod tests {
     use crate::Injection;
 
     fn answer(rule: Rule, number: Option<i64>) -> Answer {
-        read(rule, number, &Connection::default())
+        read(rule, number.unwrap_or(0), &Connection::default())
     }
 
     /// With a query waiting.
@@ -129,7 +129,7 @@ mod tests {
             .into(),
             ..Connection::default()
         };
-        read(rule, number, &connection)
+        read(rule, number.unwrap_or(0), &connection)
     }
 
     #[test]

@@ -4,8 +4,12 @@
 -- environments: by connection, its script's global variables
 -- own: by connection, the table behind `proxy`
 -- metatable: of `proxy`
-local environments, own, metatable = ...
-local pcall, rawget, rawset, type = pcall, rawget, rawset, type
+-- begin, finish: make `inj`, and let go of it
+local environments, own, metatable, begin, finish = ...
+local pcall, rawget, rawset, tonumber, type = pcall, rawget, rawset, tonumber, type
+
+-- What a call came to.
+local NO_HOOK, NUMBER, ERROR, NO_FUNCTION = 0, 1, 2, 3
 
 local function index(table, key)
   return table[key]
@@ -28,9 +32,23 @@ local function find(connection, name)
   end
 end
 
--- A script may return thousands of values; the first one counts.
-local function first(succeeded, value)
-  return succeeded, value
+-- A script may return thousands of values; the first one counts, if it is or reads as a number.
+local function outcome(succeeded, value)
+  if not succeeded then
+    return ERROR, 0, value
+  elseif type(value) == "number" then
+    return NUMBER, value
+  else
+    return NUMBER, type(value) == "string" and tonumber(value) or 0
+  end
+end
+
+-- Why there is nothing to call.
+local function missing(hook)
+  if hook == nil then
+    return NO_HOOK, 0
+  end
+  return NO_FUNCTION, 0, type(hook)
 end
 
 -- Makes `proxy` show this connection.
@@ -49,22 +67,44 @@ local function has(connection, name)
   end
 end
 
--- Whether the hook succeeded, and what it returned or raised.
 local function call(connection, name, ...)
+  local hook = find(connection, name)
+  if type(hook) ~= "function" then
+    return missing(hook)
+  end
   show(connection)
-  return first(pcall(find(connection, name), ...))
+  return outcome(pcall(hook, ...))
 end
 
--- As `call`, with an empty proxy.response.
-local function call_afresh(connection, name, ...)
+-- With an empty proxy.response.
+local function call_read_query(connection, packet)
+  local hook = find(connection, "read_query")
+  if type(hook) ~= "function" then
+    return missing(hook)
+  end
   rawset(show(connection), "response", {})
-  return first(pcall(find(connection, name), ...))
+  return outcome(pcall(hook, packet))
+end
+
+local function finished(...)
+  finish()
+  return outcome(...)
+end
+
+-- With what makes an `inj`.
+local function call_read_query_result(connection, ...)
+  local hook = find(connection, "read_query_result")
+  if type(hook) ~= "function" then
+    return missing(hook)
+  end
+  show(connection)
+  return finished(pcall(hook, begin(...)))
 end
 
 -- Runs a script's body, in the environment that its main function has, for a connection that is known in `own` only.
 local function run(connection, main)
   show(connection)
-  return first(pcall(main))
+  return outcome(pcall(main))
 end
 
-return has, call, call_afresh, run
+return has, call, call_read_query, call_read_query_result, run

@@ -2,8 +2,9 @@
 
 use mlua::{Function, IntoLuaMulti, Lua, Table, Value};
 
-use crate::callback;
+use crate::injection_object::{self, InjectionObject};
 use crate::proxy_table::ProxyTable;
+use crate::{InjectionResult, callback, raw_call};
 
 /// Connections by number.
 ///
@@ -17,7 +18,8 @@ pub(crate) struct Dispatch {
     globals: Table,
     has: Function,
     call: Function,
-    call_afresh: Function,
+    call_read_query: Function,
+    call_read_query_result: Function,
     run: Function,
 }
 
@@ -28,6 +30,16 @@ pub(crate) enum Found {
     /// No function but this.
     Other(String),
     Nothing,
+}
+
+/// What the call of a hook came to.
+#[derive(Debug, PartialEq)]
+pub(crate) enum Returned {
+    /// 0 for what is no number.
+    Number(i64),
+    NoHook,
+    /// What the script has by that name is of this type.
+    NoFunction(String),
 }
 
 /// Why a function of the script has no value, for the log.
@@ -41,20 +53,31 @@ impl From<mlua::Error> for Failure {
 
 impl Dispatch {
     /// Knows no connection yet.
-    pub(crate) fn new(lua: &Lua, proxy: &ProxyTable) -> mlua::Result<Self> {
+    pub(crate) fn new(
+        lua: &Lua,
+        proxy: &ProxyTable,
+        injection: &InjectionObject,
+    ) -> mlua::Result<Self> {
         let environments = lua.create_table()?;
         let own = lua.create_table()?;
         let chunk = lua
             .load(include_str!("dispatch.lua"))
             .set_name("=mysql-proxy");
-        let (has, call, call_afresh, run) = chunk.call((&environments, &own, proxy.metatable()))?;
+        let (has, call, call_read_query, call_read_query_result, run) = chunk.call((
+            &environments,
+            &own,
+            proxy.metatable(),
+            &injection.begin,
+            &injection.finish,
+        ))?;
         Ok(Self {
             environments,
             own,
             globals: lua.globals(),
             has,
             call,
-            call_afresh,
+            call_read_query,
+            call_read_query_result,
             run,
         })
     }
@@ -68,24 +91,40 @@ impl Dispatch {
         }
     }
 
-    /// What a hook that [`Self::find`] found returns.
+    /// Calls a hook that has no function of its own here.
     pub(crate) fn call(
         &self,
         connection: u64,
         hook: &str,
         argument: impl IntoLuaMulti,
-    ) -> Result<Value, Failure> {
-        returned(self.call.call((connection, hook, argument))?)
+    ) -> Result<Returned, Failure> {
+        Outcome::returned(self.call.call((connection, hook, argument))?)
     }
 
-    /// As [`Self::call`], with an empty `proxy.response`.
-    pub(crate) fn call_afresh(
+    /// Calls `read_query`, with an empty `proxy.response`.
+    pub(crate) fn call_read_query(
+        &self,
+        lua: &Lua,
+        connection: u64,
+        packet: &[u8],
+    ) -> Result<Returned, Failure> {
+        Outcome::returned(raw_call::with_bytes(
+            lua,
+            &self.call_read_query,
+            connection,
+            packet,
+        )?)
+    }
+
+    /// Calls `read_query_result`.
+    pub(crate) fn call_read_query_result(
         &self,
         connection: u64,
-        hook: &str,
-        argument: impl IntoLuaMulti,
-    ) -> Result<Value, Failure> {
-        returned(self.call_afresh.call((connection, hook, argument))?)
+        result: InjectionResult,
+    ) -> Result<Returned, Failure> {
+        let arguments = (connection, injection_object::arguments(&result));
+        let _kept = injection_object::keep(result);
+        Outcome::returned(self.call_read_query_result.call(arguments)?)
     }
 
     /// Runs a script's body in an environment for the connection, which is known from then on if that succeeds.
@@ -97,7 +136,7 @@ impl Dispatch {
         main.set_environment(environment.clone())?;
         let result = self.run.call((connection, main));
         main.set_environment(self.globals.clone())?;
-        let result = result.map_err(Failure::from).and_then(returned);
+        let result = result.map_err(Failure::from).and_then(Outcome::returned);
         if result.is_ok() {
             self.environments.raw_set(connection, environment)?;
         } else {
@@ -131,11 +170,21 @@ fn create_environment(lua: &Lua, globals: &Table, own: &Table) -> mlua::Result<T
     Ok(environment)
 }
 
-/// The error was caught on the Lua side: there it is still the value that was raised, and costs no traceback.
-fn returned((succeeded, value): (bool, Value)) -> Result<Value, Failure> {
-    if succeeded {
-        Ok(value)
-    } else {
-        Err(Failure(callback::error_value(&value)))
+/// As the functions on the Lua side return it: an error that was caught there is still the value that was raised, and costs
+/// no traceback.
+struct Outcome;
+
+impl Outcome {
+    const NO_HOOK: u8 = 0;
+    const NUMBER: u8 = 1;
+    const NO_FUNCTION: u8 = 3;
+
+    fn returned((kind, number, value): (u8, f64, Value)) -> Result<Returned, Failure> {
+        match kind {
+            Self::NO_HOOK => Ok(Returned::NoHook),
+            Self::NUMBER => Ok(Returned::Number(number as i64)),
+            Self::NO_FUNCTION => Ok(Returned::NoFunction(callback::error_value(&value))),
+            _ => Err(Failure(callback::error_value(&value))),
+        }
     }
 }

@@ -24,6 +24,7 @@ mod mysql_password;
 mod mysql_proto;
 mod object;
 mod proxy_table;
+mod raw_call;
 mod response;
 mod resultset;
 mod rows;

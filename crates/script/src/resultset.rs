@@ -1,134 +1,41 @@
-//! `inj.resultset`: what is known of a response, and the response itself where the script asked to keep it.
-//!
-//! Numbers and flags are of the whole response, or of its last part; `fields` and `rows` are of the first resultset.
+//! What of a response `inj.resultset` is made of: where the first resultset is, its columns and its rows.
 
 use std::borrow::Cow;
-use std::sync::{Arc, Weak};
 
-use mlua::{Error, IntoLua, Lua, MetaMethod, Result, Table, UserData, UserDataFields, Value};
 use protocol::packet;
 use protocol::response::{EofPacket, ErrPacket, OkPacket};
 use protocol::resultset::{ColumnCount, ColumnDefinition41};
-use protocol::{Capabilities, DecodeError, StatusFlags};
+use protocol::{Capabilities, DecodeError};
 
-use crate::callback::{self, key_text};
+use crate::Buffered;
 use crate::fields::FieldsObject;
-use crate::injection_object::expired;
-use crate::rows::Rows;
-use crate::{Buffered, InjectionResult};
 
 /// The first byte of a LOCAL INFILE request.
 const LOCAL_INFILE_HEADER: u8 = 0xfb;
 /// A text row that starts with 0xfe has at least these: the value's length alone takes nine.
 const ROW_BYTES_MIN: usize = 9;
 
-/// `inj.resultset`; every access makes a new one.
-pub(crate) struct ResultsetObject {
-    result: Weak<InjectionResult>,
+/// The first resultset's columns; none where there is none.
+pub(crate) fn fields(buffered: &Buffered) -> Result<FieldsObject, DecodeError> {
+    let Some(first) = FirstResultset::of(buffered)? else {
+        return Ok(FieldsObject::new(0, Vec::new()));
+    };
+    let definitions = first.definitions(buffered)?;
+    Ok(FieldsObject::new(first.count.columns, definitions))
 }
 
-impl ResultsetObject {
-    pub(crate) fn new(result: Weak<InjectionResult>) -> Self {
-        Self { result }
-    }
-
-    fn result(&self) -> Result<Arc<InjectionResult>> {
-        self.result.upgrade().ok_or_else(expired)
-    }
-
-    /// What `field` is read from, if it is there.
-    fn read<R>(&self, field: &str, read: impl FnOnce(&Buffered) -> Result<R>) -> Result<R> {
-        match &self.result()?.buffered {
-            Some(buffered) => read(buffered),
-            None => Err(Error::runtime(format!(
-                ".resultset.{field} isn't available if 'resultset_is_needed ~= true'"
-            ))),
-        }
-    }
-
-    fn fields(&self) -> Result<FieldsObject> {
-        self.read("fields", |buffered| match FirstResultset::of(buffered) {
-            Ok(None) => Ok(FieldsObject::new(0, Vec::new())),
-            Ok(Some(first)) => {
-                let definitions = first.definitions(buffered).map_err(malformed)?;
-                Ok(FieldsObject::new(first.count.columns, definitions))
-            }
-            Err(error) => Err(malformed(error)),
-        })
-    }
-
-    fn rows(&self, lua: &Lua) -> Result<Value> {
-        self.read("rows", |buffered| {
-            if buffered.is_binary {
-                return Err(Error::runtime(
-                    ".resultset.rows isn't available for prepared statements",
-                ));
-            }
-            let Some(first) = FirstResultset::of(buffered).map_err(malformed)? else {
-                return Ok(Value::Nil);
-            };
-            let at = first.rows_at(buffered).map_err(malformed)?;
-            let rows = Rows::new(self.result.clone(), first.count.columns, at);
-            rows.into_iterator(lua).map(Value::Function)
-        })
-    }
-
-    fn raw(&self, lua: &Lua) -> Result<Value> {
-        self.read("raw", |buffered| match next_payload(buffered, &mut 0) {
-            Some(payload) => lua.create_string(&payload)?.into_lua(lua),
-            None => Ok(Value::Nil),
-        })
-    }
+/// How many columns the first resultset has, and the byte of the response where its first row starts, or what stands in its
+/// place. `None` where there is none.
+pub(crate) fn first_row(buffered: &Buffered) -> Result<Option<(u64, usize)>, DecodeError> {
+    let Some(first) = FirstResultset::of(buffered)? else {
+        return Ok(None);
+    };
+    Ok(Some((first.count.columns, first.rows_at(buffered)?)))
 }
 
-impl UserData for ResultsetObject {
-    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        callback::metamethod(fields, MetaMethod::Index, read);
-    }
-}
-
-fn read(lua: &Lua, this: &ResultsetObject, key: Value) -> Result<Value> {
-    let statistics = this.result()?.statistics;
-    match key_text(&key).as_str() {
-        // Rows of all resultsets of the response.
-        "row_count" => statistics.row_count.into_lua(lua),
-        // Bytes of their packets, headers included.
-        "bytes" => statistics.bytes.into_lua(lua),
-        // The session's state at the end of the response, as a table of booleans.
-        "flags" => flags(lua, statistics.status)?.into_lua(lua),
-        // How many warnings SHOW WARNINGS has.
-        "warning_count" => statistics.warning_count.into_lua(lua),
-        // nil where the response ends with a resultset.
-        "affected_rows" => statistics.affected_rows.into_lua(lua),
-        // As affected_rows.
-        "insert_id" => statistics.insert_id.into_lua(lua),
-        // proxy.MYSQLD_PACKET_OK, also for resultsets, or _ERR; nil for a LOCAL INFILE request.
-        "query_status" => statistics.query_status.into_lua(lua),
-        // The first resultset's columns; empty where there is none. Needs resultset_is_needed.
-        "fields" => this.fields()?.into_lua(lua),
-        // An iterator over the first resultset's rows; nil where there is none. Needs resultset_is_needed.
-        "rows" => this.rows(lua),
-        // The response's first packet without header. Needs resultset_is_needed.
-        "raw" => this.raw(lua),
-        _ => Ok(Value::Nil),
-    }
-}
-
-fn flags(lua: &Lua, status: StatusFlags) -> Result<Table> {
-    let table = lua.create_table_with_capacity(0, 4)?;
-    for (name, flag) in [
-        ("in_trans", StatusFlags::IN_TRANS),
-        ("auto_commit", StatusFlags::AUTOCOMMIT),
-        ("no_good_index_used", StatusFlags::NO_GOOD_INDEX_USED),
-        ("no_index_used", StatusFlags::NO_INDEX_USED),
-    ] {
-        table.raw_set(name, status.contains(flag))?;
-    }
-    Ok(table)
-}
-
-fn malformed(error: DecodeError) -> Error {
-    Error::runtime(format!("the server's response cannot be read: {error}"))
+/// The first payload.
+pub(crate) fn raw(buffered: &Buffered) -> Option<Cow<'_, [u8]>> {
+    next_payload(buffered, &mut 0)
 }
 
 /// Where the first resultset of a response is.
@@ -140,7 +47,7 @@ struct FirstResultset {
 
 impl FirstResultset {
     /// `None` for an OK, an ERR, an EOF and a LOCAL INFILE request.
-    fn of(buffered: &Buffered) -> std::result::Result<Option<Self>, DecodeError> {
+    fn of(buffered: &Buffered) -> Result<Option<Self>, DecodeError> {
         let mut at = 0;
         let payload = next_payload(buffered, &mut at).unwrap_or_default();
         match payload.first() {
@@ -156,10 +63,7 @@ impl FirstResultset {
     }
 
     /// Empty where they are left out.
-    fn definitions(
-        &self,
-        buffered: &Buffered,
-    ) -> std::result::Result<Vec<ColumnDefinition41>, DecodeError> {
+    fn definitions(&self, buffered: &Buffered) -> Result<Vec<ColumnDefinition41>, DecodeError> {
         let mut at = self.definitions_at;
         (0..self.definition_count())
             .map(|_| {
@@ -170,7 +74,7 @@ impl FirstResultset {
     }
 
     /// The byte where the first row starts, or what stands in its place.
-    fn rows_at(&self, buffered: &Buffered) -> std::result::Result<usize, DecodeError> {
+    fn rows_at(&self, buffered: &Buffered) -> Result<usize, DecodeError> {
         let mut at = self.definitions_at;
         for _ in 0..self.definition_count() {
             if next_payload(buffered, &mut at).is_none() {

@@ -1,100 +1,76 @@
-//! `inj.resultset.rows`: an iterator over the first resultset's rows, which decodes each as it is asked for.
+//! The rows of a response's first resultset, a chunk of packets at a time. They are taken apart on the Lua side.
 
-use std::sync::Weak;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::borrow::Cow;
 
-use mlua::{Error, Function, IntoLua, Lua, Result, Table, UserData, Value};
+use protocol::packet::{self, PacketHeader};
 use protocol::response::ErrPacket;
-use protocol::resultset::TextRow;
 
-use crate::InjectionResult;
-use crate::callback;
-use crate::injection_object::expired;
+use crate::Buffered;
 use crate::resultset::{is_end_of_rows, next_payload};
 
-/// The functions of all iterators share their code and the Rust function behind it, so that the JIT compiler knows them
-/// again.
-const ITERATOR: &str = r"
-local next = ...
-return function(rows)
-  return function() return next(rows) end
-end
-";
+/// A chunk ends with the row that reaches this size.
+const BYTES: usize = 32 * 1024;
 
-const ITERATOR_NAME: &str = "mysql-proxy.rows";
-
-/// Once per interpreter, behind [`callback::install`].
-///
-/// # Errors
-/// No memory.
-pub(crate) fn install(lua: &Lua) -> Result<()> {
-    let next = callback::method(lua, Rows::next)?;
-    let iterator = lua.load(ITERATOR).set_name("=mysql-proxy");
-    let iterator: Function = iterator.call(next)?;
-    lua.set_named_registry_value(ITERATOR_NAME, iterator)
+/// Some rows.
+#[derive(Debug)]
+pub(crate) struct Chunk<'a> {
+    /// Packets with headers, or one payload.
+    pub(crate) bytes: Cow<'a, [u8]>,
+    /// A row that took several packets, without their headers.
+    pub(crate) is_payload: bool,
+    /// The byte of the response where the next row starts; `None` behind the last one.
+    pub(crate) next: Option<usize>,
 }
 
-/// One way through the rows.
-pub(crate) struct Rows {
-    result: Weak<InjectionResult>,
-    columns: u64,
-    /// The byte of the response where the next row starts; behind all of them once the rows ended.
-    at: AtomicUsize,
-}
+impl<'a> Chunk<'a> {
+    /// The rows from byte `at` of the response on; `None` where there are none.
+    pub(crate) fn at(buffered: &'a Buffered, at: usize) -> Option<Self> {
+        let mut end = at;
+        let payload = next_payload(buffered, &mut end)?;
+        if !is_row(buffered, &payload) {
+            return None;
+        }
+        let start = end - PacketHeader::BYTES - payload.len();
+        match payload {
+            Cow::Owned(payload) => Some(Self {
+                bytes: payload.into(),
+                is_payload: true,
+                next: Some(end),
+            }),
+            Cow::Borrowed(_) => Some(Self::of_packets(buffered, start, end)),
+        }
+    }
 
-impl UserData for Rows {}
-
-impl Rows {
-    /// Starts at byte `at` of the packets.
-    pub(crate) fn new(result: Weak<InjectionResult>, columns: u64, at: usize) -> Self {
+    /// A row is from `start` to `end`: those behind it join it.
+    fn of_packets(buffered: &'a Buffered, start: usize, mut end: usize) -> Self {
+        let mut next = Some(end);
+        while end - start < BYTES {
+            let rest = &buffered.packets[end..];
+            let Some((Cow::Borrowed(payload), behind)) = packet::split_payload(rest) else {
+                break;
+            };
+            if !is_row(buffered, payload) {
+                // A progress report, or the end.
+                next = next_row(buffered, end);
+                break;
+            }
+            end = buffered.packets.len() - behind.len();
+            next = Some(end);
+        }
         Self {
-            result,
-            columns,
-            at: AtomicUsize::new(at),
+            bytes: buffered.packets[start..end].into(),
+            is_payload: false,
+            next,
         }
-    }
-
-    /// As a generic `for` calls it: a new table for each row, nil behind the last.
-    ///
-    /// # Errors
-    /// No memory.
-    pub(crate) fn into_iterator(self, lua: &Lua) -> Result<Function> {
-        let iterator: Function = lua.named_registry_value(ITERATOR_NAME)?;
-        iterator.call(self)
-    }
-
-    fn next(lua: &Lua, this: &Self, (): ()) -> Result<Option<Table>> {
-        let result = this.result.upgrade().ok_or_else(expired)?;
-        let Some(buffered) = &result.buffered else {
-            return Ok(None);
-        };
-        let mut at = this.at.load(Ordering::Relaxed);
-        let payload = next_payload(buffered, &mut at).filter(|payload| {
-            payload.first() != Some(&ErrPacket::HEADER)
-                && !is_end_of_rows(payload, buffered.capabilities)
-        });
-        let next = payload.as_ref().map_or(usize::MAX, |_| at);
-        this.at.store(next, Ordering::Relaxed);
-        payload.map(|payload| this.row(lua, &payload)).transpose()
-    }
-
-    /// NULL is a hole.
-    fn row(&self, lua: &Lua, payload: &[u8]) -> Result<Table> {
-        let cells = TextRow::decode(payload, self.columns as usize).map_err(|error| {
-            Error::runtime(format!(".resultset.rows: row-data is invalid: {error}"))
-        })?;
-        lua.create_sequence_from(cells.into_iter().map(Cell))
     }
 }
 
-/// A value as text; NULL is nil.
-struct Cell<'a>(Option<&'a [u8]>);
+fn next_row(buffered: &Buffered, at: usize) -> Option<usize> {
+    let mut end = at;
+    let payload = next_payload(buffered, &mut end)?;
+    is_row(buffered, &payload).then_some(at)
+}
 
-impl IntoLua for Cell<'_> {
-    fn into_lua(self, lua: &Lua) -> Result<Value> {
-        match self.0 {
-            Some(text) => Ok(Value::String(lua.create_string(text)?)),
-            None => Ok(Value::Nil),
-        }
-    }
+fn is_row(buffered: &Buffered, payload: &[u8]) -> bool {
+    payload.first() != Some(&ErrPacket::HEADER) && !is_end_of_rows(payload, buffered.capabilities)
 }

@@ -1,21 +1,20 @@
 //! One Lua state: the script's versions, the connections' environments, the call of a hook.
 
 use std::any::Any;
+use std::collections::HashSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
 
-use mlua::{Function, Lua, Value};
+use mlua::{Function, Lua};
 use thiserror::Error;
 use tracing::{error, info};
 
 use crate::answer::{self, Answer, Rule};
-use crate::dispatch::{Dispatch, Failure, Found};
+use crate::dispatch::{Dispatch, Failure, Found, Returned};
+use crate::injection_object::InjectionObject;
 use crate::proxy_table::ProxyTable;
 use crate::script_file::ScriptFile;
-use crate::{
-    Connection, Decision, Hook, callback, injection_object, interpreter, lent, modules, object,
-    response, rows,
-};
+use crate::{Connection, Decision, Hook, callback, interpreter, lent, modules, object, response};
 
 /// What a state is made with.
 #[derive(Debug, Clone)]
@@ -80,6 +79,9 @@ pub struct State {
     on_load_error: OnLoadError,
     proxy: ProxyTable,
     dispatch: Dispatch,
+    /// Connections that had no `read_query` when it was last called: theirs is looked for before a command is made a Lua
+    /// string.
+    without_read_query: HashSet<u64>,
 }
 
 impl State {
@@ -94,13 +96,14 @@ impl State {
         callback::install(&lua)?;
         object::pool::install(&lua);
         modules::preload(&lua)?;
-        rows::install(&lua)?;
+        let injection = InjectionObject::install(&lua)?;
         let proxy = ProxyTable::install(&lua)?;
         Ok(Self {
             script: ScriptFile::new(&options.script),
             on_load_error: options.on_load_error,
-            dispatch: Dispatch::new(&lua, &proxy)?,
+            dispatch: Dispatch::new(&lua, &proxy, &injection)?,
             proxy,
+            without_read_query: HashSet::new(),
             lua,
         })
     }
@@ -155,21 +158,11 @@ impl State {
         let is_query = matches!(hook, Hook::ReadQuery(_));
         if is_query {
             connection.queries.clear();
-        }
-        let name = hook.name();
-        match self.dispatch.find(connection.id, name) {
-            Found::Hook => {}
-            // Some scripts switch this hook off by another value.
-            Found::Other(kind) if !is_query => {
-                let client = connection.client_name();
-                info!(
-                    client,
-                    "{name} is a {kind}, not a function; it is not called"
-                );
+            if self.has_no_read_query(connection.id) {
                 return Decision::Default;
             }
-            Found::Other(_) | Found::Nothing => return Decision::Default,
         }
+        let name = hook.name();
         let decision = self.run_hook(connection, hook).unwrap_or_else(|message| {
             error!(client = connection.client_name(), "({name}) {message}");
             Decision::Default
@@ -188,6 +181,7 @@ impl State {
     /// Drops the connection's environment.
     pub fn close(&mut self, id: u64) {
         self.dispatch.forget(id);
+        self.without_read_query.remove(&id);
     }
 
     fn run_body(&self, connection: &mut Connection, main: &Function) -> Result<(), String> {
@@ -206,11 +200,39 @@ impl State {
         result
     }
 
-    fn run_hook(&self, connection: &mut Connection, hook: Hook<'_>) -> Result<Decision, String> {
-        let id = connection.id;
-        let (rule, value) =
+    fn has_no_read_query(&self, id: u64) -> bool {
+        self.without_read_query.contains(&id)
+            && self.dispatch.find(id, "read_query") == Found::Nothing
+    }
+
+    fn run_hook(
+        &mut self,
+        connection: &mut Connection,
+        hook: Hook<'_>,
+    ) -> Result<Decision, String> {
+        let (id, name, rule) = (connection.id, hook.name(), rule(&hook));
+        let returned =
             caught(|| lent::lend(&self.lua, connection, || self.run_function(id, hook)))?;
-        let number = callback::integer(&self.lua, &value);
+        let number = match returned {
+            Returned::Number(number) => number,
+            Returned::NoHook => {
+                if rule == Rule::ReadQuery {
+                    self.without_read_query.insert(id);
+                }
+                return Ok(Decision::Default);
+            }
+            Returned::NoFunction(kind) => {
+                // Some scripts switch this hook off by another value.
+                if rule != Rule::ReadQuery {
+                    let client = connection.client_name();
+                    info!(
+                        client,
+                        "{name} is a {kind}, not a function; it is not called"
+                    );
+                }
+                return Ok(Decision::Default);
+            }
+        };
         Ok(match answer::read(rule, number, connection) {
             Answer::Default => Decision::Default,
             Answer::SendQuery => Decision::SendQuery,
@@ -223,33 +245,37 @@ impl State {
         })
     }
 
-    fn run_function(&self, id: u64, hook: Hook<'_>) -> Result<(Rule, Value), Failure> {
+    fn run_function(&self, id: u64, hook: Hook<'_>) -> Result<Returned, Failure> {
         let name = hook.name();
-        Ok(match hook {
-            Hook::ConnectServer => (Rule::ConnectServer, self.dispatch.call(id, name, ())?),
-            Hook::ReadHandshake => (Rule::ReadHandshake, self.dispatch.call(id, name, ())?),
-            Hook::ReadAuth => (Rule::ReadAuth, self.dispatch.call(id, name, ())?),
-            Hook::DisconnectClient => (Rule::DisconnectClient, self.dispatch.call(id, name, ())?),
+        match hook {
+            Hook::ConnectServer | Hook::ReadHandshake | Hook::ReadAuth | Hook::DisconnectClient => {
+                self.dispatch.call(id, name, ())
+            }
             Hook::ReadAuthResult(packet) => {
+                if self.dispatch.find(id, name) == Found::Nothing {
+                    return Ok(Returned::NoHook);
+                }
                 let auth = self.lua.create_table_with_capacity(0, 1)?;
                 auth.raw_set("packet", self.lua.create_string(packet)?)?;
-                (Rule::ReadAuthResult, self.dispatch.call(id, name, auth)?)
+                self.dispatch.call(id, name, auth)
             }
-            Hook::ReadQuery(packet) => {
-                let packet = self.lua.create_string(packet)?;
-                (
-                    Rule::ReadQuery,
-                    self.dispatch.call_afresh(id, name, packet)?,
-                )
-            }
-            Hook::ReadQueryResult(result) => {
-                let is_buffered = result.buffered.is_some();
-                let injection = injection_object::create(&self.lua, *result)?;
-                let value = self.dispatch.call(id, name, &injection);
-                injection_object::expire(&injection);
-                (Rule::ReadQueryResult { is_buffered }, value?)
-            }
-        })
+            Hook::ReadQuery(packet) => self.dispatch.call_read_query(&self.lua, id, packet),
+            Hook::ReadQueryResult(result) => self.dispatch.call_read_query_result(id, *result),
+        }
+    }
+}
+
+fn rule(hook: &Hook<'_>) -> Rule {
+    match hook {
+        Hook::ConnectServer => Rule::ConnectServer,
+        Hook::ReadHandshake => Rule::ReadHandshake,
+        Hook::ReadAuth => Rule::ReadAuth,
+        Hook::ReadAuthResult(_) => Rule::ReadAuthResult,
+        Hook::ReadQuery(_) => Rule::ReadQuery,
+        Hook::ReadQueryResult(result) => Rule::ReadQueryResult {
+            is_buffered: result.buffered.is_some(),
+        },
+        Hook::DisconnectClient => Rule::DisconnectClient,
     }
 }
 

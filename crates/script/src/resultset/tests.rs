@@ -1,14 +1,17 @@
 //! The objects as scripts see them: `inj`, its resultset, fields and rows.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mlua::{AnyUserData, Function, LuaString};
+use mlua::{Function, Lua, LuaString, Table, Value};
 use proptest::prelude::*;
+use protocol::StatusFlags;
 use protocol::resultset::{BinaryRow, ColumnFlags, ColumnType, TextRow, Value as Cell};
 
 use super::*;
-use crate::injection_object::{create, expire};
-use crate::{Injection, Statistics, rows};
+use crate::injection_object::{InjectionObject, Kept, arguments, keep};
+use crate::{Injection, InjectionResult, Statistics, callback};
 
 const PLAIN: Capabilities = Capabilities::PROTOCOL_41;
 const OK: &[u8] = b"\x00\x03\x07\x02\x00\x01\x00";
@@ -137,18 +140,48 @@ fn result(buffered: Option<Buffered>) -> InjectionResult {
     }
 }
 
-/// A state whose global `inj` is this result.
-fn state(result: InjectionResult) -> (Lua, AnyUserData) {
+/// A state whose global `inj` is this result, as long as the hook runs.
+struct Running {
+    lua: Lua,
+    finish: Function,
+    _kept: Kept,
+}
+
+impl Deref for Running {
+    type Target = Lua;
+
+    fn deref(&self) -> &Lua {
+        &self.lua
+    }
+}
+
+impl Running {
+    fn new(lua: Lua, object: &InjectionObject, result: InjectionResult) -> Self {
+        let inj: Value = object.begin.call(arguments(&result)).unwrap();
+        lua.globals().set("inj", inj).unwrap();
+        Self {
+            lua,
+            finish: object.finish.clone(),
+            _kept: keep(result),
+        }
+    }
+
+    /// The hook is over.
+    fn finish(self) -> Lua {
+        self.finish.call::<()>(()).unwrap();
+        self.lua
+    }
+}
+
+fn state(result: InjectionResult) -> Running {
     let lua = Lua::new();
     callback::install(&lua).unwrap();
-    rows::install(&lua).unwrap();
-    let object = create(&lua, result).unwrap();
-    lua.globals().set("inj", &object).unwrap();
-    (lua, object)
+    let object = InjectionObject::install(&lua).unwrap();
+    Running::new(lua, &object, result)
 }
 
 fn run(buffered: Buffered, script: &str) {
-    let (lua, _) = state(result(Some(buffered)));
+    let lua = state(result(Some(buffered)));
     lua.load(script).exec().unwrap();
 }
 
@@ -166,7 +199,8 @@ fn the_injection_object() {
         "assert(inj.id == 7 and inj.type == 7)
          assert(inj.query == '\\003SELECT\\0 1')
          assert(inj.query_time == 2000 and inj.response_time == 5000000000)
-         assert(inj.resultset ~= nil and inj.resultset ~= inj.resultset)
+         assert(type(inj) == 'userdata' and type(inj.resultset) == 'userdata')
+         assert(not getmetatable(inj) and not getmetatable(inj.resultset))
          assert(inj.unknown == nil and inj[1] == nil and inj[{}] == nil)
          assert(not pcall(function() inj.id = 8 end))
          assert(inj.id == 7)",
@@ -175,7 +209,7 @@ fn the_injection_object() {
 
 #[test]
 fn statistics_are_there_without_buffering() {
-    let (lua, _) = state(result(None));
+    let lua = state(result(None));
     lua.load(
         "local res = inj.resultset
          assert(res.row_count == 2 and res.bytes == 11 and res.warning_count == 4)
@@ -205,7 +239,7 @@ fn numbers_of_each_status() {
             insert_id: None,
             ..Statistics::default()
         };
-        let (lua, _) = state(InjectionResult {
+        let lua = state(InjectionResult {
             statistics,
             ..result(None)
         });
@@ -265,7 +299,7 @@ fn left_out_definitions_leave_the_rows() {
 #[test]
 fn ok_and_err_have_no_rows_and_no_fields() {
     for payload in [OK, ERR, EOF, b"\xfbfile"] {
-        let (lua, _) = state(result(Some(response(&[payload]))));
+        let lua = state(result(Some(response(&[payload]))));
         lua.globals()
             .set("payload", lua.create_string(payload).unwrap())
             .unwrap();
@@ -427,7 +461,7 @@ fn binary_rows_are_not_for_scripts() {
             is_binary: true,
             ..buffered(payloads, PLAIN)
         };
-        let (lua, _) = state(result(Some(executed)));
+        let lua = state(result(Some(executed)));
         lua.load("assert(#inj.resultset.raw > 0 and #inj.resultset.fields >= 0)")
             .exec()
             .unwrap();
@@ -441,36 +475,36 @@ fn binary_rows_are_not_for_scripts() {
 fn damage_is_an_error_of_the_script_alone() {
     let mut cut_row = payloads_of_two_rows(PLAIN);
     cut_row[4] = b"\x01".to_vec();
-    let (lua, _) = state(result(Some(buffered(cut_row, PLAIN))));
+    let lua = state(result(Some(buffered(cut_row, PLAIN))));
     let message = error_of(&lua, "inj.resultset.rows()");
     assert!(message.contains("row-data is invalid"), "{message}");
     assert!(message.starts_with("script.lua:1: "), "{message}");
 
-    let (lua, _) = state(result(Some(response(&[b"\x01", b"nonsense", EOF, EOF]))));
+    let lua = state(result(Some(response(&[b"\x01", b"nonsense", EOF, EOF]))));
     let message = error_of(&lua, "inj.resultset.fields");
     assert!(
         message.contains("malformed ColumnDefinition41"),
         "{message}"
     );
 
-    let (lua, _) = state(result(Some(response(&[b"\x03def\0\0\0"]))));
+    let lua = state(result(Some(response(&[b"\x03def\0\0\0"]))));
     assert!(error_of(&lua, "inj.resultset.rows").contains("column count"));
 
-    let (lua, _) = state(result(Some(two_rows(PLAIN))));
+    let lua = state(result(Some(two_rows(PLAIN))));
     let message = error_of(&lua, "inj.resultset.fields.name");
     assert!(message.contains("number expected, got string"), "{message}");
 }
 
 #[test]
 fn after_the_hook_everything_is_an_error() {
-    let (lua, object) = state(result(Some(two_rows(PLAIN))));
+    let lua = state(result(Some(two_rows(PLAIN))));
     lua.load(
         "res, rows, field = inj.resultset, inj.resultset.rows, inj.resultset.fields[1]
          assert(rows()[1] == '1')",
     )
     .exec()
     .unwrap();
-    expire(&object);
+    let lua = lua.finish();
     for expression in [
         "inj.id",
         "inj.query",
@@ -493,16 +527,83 @@ fn after_the_hook_everything_is_an_error() {
 
 #[test]
 fn no_handle_stays_behind() {
-    let lua = Lua::new();
+    let mut lua = Lua::new();
     callback::install(&lua).unwrap();
-    rows::install(&lua).unwrap();
+    let object = InjectionObject::install(&lua).unwrap();
     for _ in 0..20_000 {
-        let object = create(&lua, result(Some(two_rows(PLAIN)))).unwrap();
-        lua.globals().set("inj", &object).unwrap();
-        lua.load("keep = keep or {} keep[#keep + 1] = {inj, inj.resultset.rows}")
+        let running = Running::new(lua, &object, result(Some(two_rows(PLAIN))));
+        running
+            .load("keep = keep or {} keep[#keep + 1] = {inj, inj.resultset.rows}")
             .exec()
             .unwrap();
-        expire(&object);
+        lua = running.finish();
+    }
+}
+
+#[test]
+fn rows_in_many_chunks_with_reports_among_them() {
+    let agreed = PLAIN | Capabilities::MARIADB_PROGRESS;
+    let texts: Vec<_> = (0..2_000)
+        .map(|row| format!("{row:05}").repeat(10))
+        .collect();
+    let rows: Vec<_> = texts
+        .iter()
+        .map(|text| text_row(&[Some(text.as_bytes())]))
+        .collect();
+    let mut payloads = resultset(&[b"text"], true, &rows, agreed);
+    for at in [3, 700, 701, 1_500, payloads.len() + 3] {
+        payloads.insert(at, PROGRESS_REPORT.to_vec());
+    }
+    run(
+        buffered(payloads, agreed),
+        "local count = 0
+         for row in inj.resultset.rows do
+            assert(row[1] == ('%05d'):format(count):rep(10))
+            count = count + 1
+         end
+         assert(count == 2000)",
+    );
+}
+
+#[test]
+fn values_of_every_length_encoding() {
+    let cells: Vec<Vec<u8>> = [0, 250, 251, 65_535, 65_536, 1 << 24]
+        .into_iter()
+        .map(|length| vec![b'y'; length])
+        .collect();
+    let rows: Vec<_> = cells
+        .iter()
+        .map(|cell| text_row(&[Some(cell), None, Some(cell)]))
+        .collect();
+    run(
+        buffered(resultset(&[b"a", b"b", b"c"], true, &rows, PLAIN), PLAIN),
+        "local rows = inj.resultset.rows
+         for _, length in ipairs({ 0, 250, 251, 65535, 65536, 2^24 }) do
+            local row = rows()
+            assert(row[1] == ('y'):rep(length) and row[2] == nil and row[3] == row[1])
+         end
+         assert(rows() == nil)",
+    );
+}
+
+#[test]
+fn rows_that_are_none_are_errors() {
+    let huge = b"\xfe\xff\xff\xff\xff\xff\xff\xff\xff12345678";
+    for row in [
+        &b""[..],
+        b"\x02a",
+        b"\x01ab",
+        b"\xfc\x01",
+        b"\xfd\x01\x00",
+        huge,
+    ] {
+        let payloads = resultset(&[b"a"], true, &[row.to_vec()], PLAIN);
+        let lua = state(result(Some(buffered(payloads, PLAIN))));
+        let message = error_of(&lua, "inj.resultset.rows()");
+        assert!(
+            message.contains("row-data is invalid"),
+            "{row:?}: {message}"
+        );
     }
 }
 
@@ -524,7 +625,7 @@ proptest! {
         let payloads: Vec<_> = rows.iter().map(|row| text_row(row)).collect();
         let names = vec![&b"c"[..]; columns];
         let payloads = resultset(&names, true, &payloads, capabilities);
-        let (lua, _) = state(result(Some(buffered(payloads, capabilities))));
+        let lua = state(result(Some(buffered(payloads, capabilities))));
         let next: Function = lua.load("return inj.resultset.rows").eval().unwrap();
         for row in rows {
             let table: Table = next.call(()).unwrap();
@@ -540,7 +641,7 @@ proptest! {
 
     #[test]
     fn no_response_panics(payloads: Vec<Vec<u8>>, framing in 0..4_usize) {
-        let (lua, _) = state(result(Some(buffered(payloads, framings()[framing]))));
+        let lua = state(result(Some(buffered(payloads, framings()[framing]))));
         lua.load(
             "pcall(function() for i = 1, math.min(#inj.resultset.fields, 9) do local f = inj.resultset.fields[i] end end)
              pcall(function() for row in inj.resultset.rows do end end)
