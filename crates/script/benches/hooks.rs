@@ -79,17 +79,17 @@ fn main() {
         let mut id = 1;
         move |state, _| {
             id += 1;
-            let mut connection = Connection {
+            let mut connection = Box::new(Connection {
                 id,
                 ..Connection::default()
-            };
+            });
             let _ = state.open(&mut connection);
             state.close(id);
         }
     });
 }
 
-fn hook(what: &str, source: &str, mut call: impl FnMut(&mut State, &mut Connection)) {
+fn hook(what: &str, source: &str, mut call: impl FnMut(&mut State, &mut Box<Connection>)) {
     let directory = tempfile::tempdir().expect("a directory");
     let script = directory.path().join("script.lua");
     std::fs::write(&script, source).expect("the directory is ours");
@@ -98,10 +98,10 @@ fn hook(what: &str, source: &str, mut call: impl FnMut(&mut State, &mut Connecti
     let file = std::fs::File::open(&script).expect("it was just written");
     file.set_modified(old).expect("the file is ours");
     let mut state = State::new(options(script)).expect("a state");
-    let mut connection = Connection {
+    let mut connection = Box::new(Connection {
         id: 1,
         ..Connection::default()
-    };
+    });
     state.open(&mut connection).expect("the script is right");
     let best = (0..ROUNDS)
         .map(|_| {

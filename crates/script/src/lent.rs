@@ -1,5 +1,6 @@
 //! The connection that is lent to Lua for the length of one hook. Userdata hold its number only, and find it here.
 
+use std::cell::RefCell;
 use std::mem;
 
 use mlua::{Error, Lua, Result};
@@ -7,25 +8,24 @@ use mlua::{Error, Lua, Result};
 use crate::Connection;
 
 /// What the running hook sees.
+#[derive(Default)]
 pub(crate) struct Lent {
-    /// The session's own, on loan.
-    pub(crate) connection: Connection,
+    /// The session's own, on loan; an empty one while no hook runs.
+    pub(crate) connection: Box<Connection>,
     /// The hook let go of its backend, so `proxy.connection.server` is nil for the rest of it.
     pub(crate) server_given_up: bool,
+    /// A hook runs.
+    is_lent: bool,
 }
 
-/// `None` while no hook runs.
-#[derive(Default)]
-struct Desk(Option<Lent>);
-
-/// Once per interpreter, before any connection is lent.
-pub(crate) fn install(lua: &Lua) {
-    lua.set_app_data(Desk::default());
+thread_local! {
+    /// A hook runs on one thread from its start to its end.
+    static DESK: RefCell<Lent> = RefCell::default();
 }
 
 /// Lends `connection` while `hook` runs; it is back afterwards, panic or not.
-pub(crate) fn lend<R>(lua: &Lua, connection: &mut Connection, hook: impl FnOnce() -> R) -> R {
-    let _loan = Loan::new(lua, connection);
+pub(crate) fn lend<R>(connection: &mut Box<Connection>, hook: impl FnOnce() -> R) -> R {
+    let _loan = Loan::new(connection);
     hook()
 }
 
@@ -41,10 +41,11 @@ pub(crate) fn with<R>(lua: &Lua, id: u64, visit: impl FnOnce(&mut Lent) -> Resul
 }
 
 /// The connection whose hook runs.
-pub(crate) fn any<R>(lua: &Lua, visit: impl FnOnce(&mut Lent) -> Result<R>) -> Result<R> {
-    let desk = lua.try_app_data_mut::<Desk>().ok().flatten();
-    let mut desk = desk.ok_or_else(unusable)?;
-    visit(desk.0.as_mut().ok_or_else(unusable)?)
+pub(crate) fn any<R>(_: &Lua, visit: impl FnOnce(&mut Lent) -> Result<R>) -> Result<R> {
+    DESK.with_borrow_mut(|lent| match lent.is_lent {
+        true => visit(lent),
+        false => Err(unusable()),
+    })
 }
 
 fn unusable() -> Error {
@@ -52,28 +53,25 @@ fn unusable() -> Error {
 }
 
 struct Loan<'a> {
-    lua: &'a Lua,
-    owner: &'a mut Connection,
+    owner: &'a mut Box<Connection>,
 }
 
 impl<'a> Loan<'a> {
-    fn new(lua: &'a Lua, owner: &'a mut Connection) -> Self {
-        let lent = Lent {
-            connection: mem::take(owner),
-            server_given_up: false,
-        };
-        if let Some(mut desk) = lua.app_data_mut::<Desk>() {
-            desk.0 = Some(lent);
-        }
-        Self { lua, owner }
+    fn new(owner: &'a mut Box<Connection>) -> Self {
+        DESK.with_borrow_mut(|lent| {
+            mem::swap(&mut lent.connection, owner);
+            lent.server_given_up = false;
+            lent.is_lent = true;
+        });
+        Self { owner }
     }
 }
 
 impl Drop for Loan<'_> {
     fn drop(&mut self) {
-        let desk = self.lua.app_data_mut::<Desk>();
-        if let Some(lent) = desk.and_then(|mut desk| desk.0.take()) {
-            *self.owner = lent.connection;
-        }
+        DESK.with_borrow_mut(|lent| {
+            mem::swap(&mut lent.connection, self.owner);
+            lent.is_lent = false;
+        });
     }
 }

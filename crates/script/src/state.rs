@@ -92,7 +92,6 @@ impl State {
 
     fn create(options: &Options) -> mlua::Result<Self> {
         let lua = interpreter::create(options)?;
-        lent::install(&lua);
         callback::install(&lua)?;
         object::pool::install(&lua);
         modules::preload(&lua)?;
@@ -110,7 +109,7 @@ impl State {
 
     /// Gives the connection an environment and runs the script's body in it. What a connection gets of a faulty script
     /// is for [`OnLoadError`] to say; each fault is logged once.
-    pub fn open(&mut self, connection: &mut Connection) -> Result<Loaded, LoadError> {
+    pub fn open(&mut self, connection: &mut Box<Connection>) -> Result<Loaded, LoadError> {
         let attempt = match self.script.main(&self.lua) {
             Ok(main) => self
                 .run_body(connection, &main)
@@ -143,7 +142,7 @@ impl State {
         }
     }
 
-    fn open_last_good(&mut self, connection: &mut Connection, main: &Function) -> Loaded {
+    fn open_last_good(&mut self, connection: &mut Box<Connection>, main: &Function) -> Loaded {
         match self.run_body(connection, main) {
             Ok(()) => Loaded::Scripted,
             Err(message) => {
@@ -154,7 +153,7 @@ impl State {
     }
 
     /// Calls the hook, if the script has it. The connection comes back as the hook left it.
-    pub fn call(&mut self, connection: &mut Connection, hook: Hook<'_>) -> Decision {
+    pub fn call(&mut self, connection: &mut Box<Connection>, hook: Hook<'_>) -> Decision {
         let is_query = matches!(hook, Hook::ReadQuery(_));
         if is_query {
             connection.queries.clear();
@@ -184,10 +183,10 @@ impl State {
         self.without_read_query.remove(&id);
     }
 
-    fn run_body(&self, connection: &mut Connection, main: &Function) -> Result<(), String> {
+    fn run_body(&self, connection: &mut Box<Connection>, main: &Function) -> Result<(), String> {
         let id = connection.id;
         let result = caught(|| {
-            lent::lend(&self.lua, connection, || {
+            lent::lend(connection, || {
                 self.proxy.restore_backends()?;
                 self.dispatch.run(&self.lua, id, main)
             })
@@ -207,12 +206,11 @@ impl State {
 
     fn run_hook(
         &mut self,
-        connection: &mut Connection,
+        connection: &mut Box<Connection>,
         hook: Hook<'_>,
     ) -> Result<Decision, String> {
         let (id, name, rule) = (connection.id, hook.name(), rule(&hook));
-        let returned =
-            caught(|| lent::lend(&self.lua, connection, || self.run_function(id, hook)))?;
+        let returned = caught(|| lent::lend(connection, || self.run_function(id, hook)))?;
         let number = match returned {
             Returned::Number(number) => number,
             Returned::NoHook => {

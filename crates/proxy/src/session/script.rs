@@ -21,7 +21,7 @@ use crate::scripts::Scripts;
 #[derive(Debug)]
 pub(super) struct Script {
     context: Arc<Context>,
-    pub(super) connection: Connection,
+    pub(super) connection: Box<Connection>,
 }
 
 impl Script {
@@ -39,7 +39,7 @@ impl Script {
             view
         });
         let id = scripts.connection_id();
-        let mut connection = Connection {
+        let mut connection = Box::new(Connection {
             id,
             client: Peer {
                 src: Some(peer.map_or_else(|| Endpoint::Unix(PathBuf::new()), Endpoint::Ip)),
@@ -48,7 +48,7 @@ impl Script {
             },
             backends: backends.collect(),
             ..Connection::default()
-        };
+        });
         let open = |state: &mut State| state.open(&mut connection);
         match scripts.with_state(id, open).await? {
             Loaded::PassThrough => Ok(None),

@@ -12,7 +12,7 @@ fn ip(address: &str) -> Option<Endpoint> {
 }
 
 /// Logged in, with a server attached and two backends.
-fn full_connection(bench: &mut Bench) -> Connection {
+fn full_connection(bench: &mut Bench) -> Box<Connection> {
     let greeting = Greeting {
         server_version: b"5.5.5-10.11.6-MariaDB".to_vec(),
         thread_id: 42,

@@ -66,37 +66,37 @@ impl Bench {
     }
 
     /// A connection that was not opened.
-    pub(crate) fn connection(&mut self) -> Connection {
+    pub(crate) fn connection(&mut self) -> Box<Connection> {
         let id = self.next_id;
         self.next_id += 1;
-        Connection {
+        Box::new(Connection {
             id,
             capabilities: Capabilities::PROTOCOL_41,
             ..Connection::default()
-        }
+        })
     }
 
-    pub(crate) fn try_open(&mut self) -> (Connection, Result<Loaded, LoadError>) {
+    pub(crate) fn try_open(&mut self) -> (Box<Connection>, Result<Loaded, LoadError>) {
         let mut connection = self.connection();
         let loaded = self.state.open(&mut connection);
         (connection, loaded)
     }
 
     /// A connection with an environment.
-    pub(crate) fn open(&mut self) -> Connection {
+    pub(crate) fn open(&mut self) -> Box<Connection> {
         let (connection, loaded) = self.try_open();
         assert_eq!(loaded, Ok(Loaded::Scripted));
         connection
     }
 
     /// `read_query` with a COM_QUERY of this text.
-    pub(crate) fn query(&mut self, connection: &mut Connection, text: &str) -> Decision {
+    pub(crate) fn query(&mut self, connection: &mut Box<Connection>, text: &str) -> Decision {
         let packet = [b"\x03", text.as_bytes()].concat();
         self.state.call(connection, Hook::ReadQuery(&packet))
     }
 
     /// What a script's `read_query` answers by `proxy.response` of type RAW, as text.
-    pub(crate) fn answer(&mut self, connection: &mut Connection, text: &str) -> String {
+    pub(crate) fn answer(&mut self, connection: &mut Box<Connection>, text: &str) -> String {
         raw_text(self.query(connection, text))
     }
 }
