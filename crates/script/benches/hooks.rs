@@ -12,7 +12,8 @@ use protocol::packet::put_payload;
 use protocol::resultset::{ColumnCount, ColumnDefinition41, ColumnFlags, ColumnType, TextRow};
 use protocol::{Capabilities, StatusFlags};
 use script::{
-    Buffered, Connection, Hook, Injection, InjectionResult, OnLoadError, Options, State, Statistics,
+    Buffered, Connection, Hook, Injection, InjectionResult, OnHookError, OnLoadError, Options,
+    State, Statistics,
 };
 
 const ROUNDS: usize = 15;
@@ -121,6 +122,9 @@ fn options(script: PathBuf) -> Options {
         default_lua_path: String::new(),
         default_lua_cpath: String::new(),
         on_load_error: OnLoadError::default(),
+        on_hook_error: OnHookError::default(),
+        hook_timeout: Some(Duration::from_secs(1)),
+        memory_limit: 0,
     }
 }
 

@@ -30,8 +30,9 @@ mod resultset;
 mod rows;
 mod script_file;
 mod state;
+mod watchdog;
 
 pub use connection::{BackendState, BackendView, Connection, Endpoint, Greeting, Login, Peer};
 pub use decision::{Decision, Hook, Response};
 pub use injection::{Buffered, Injection, InjectionResult, Statistics};
-pub use state::{LoadError, Loaded, OnLoadError, Options, State, StateError};
+pub use state::{LoadError, Loaded, OnHookError, OnLoadError, Options, State, StateError};

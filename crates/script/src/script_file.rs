@@ -98,6 +98,13 @@ impl ScriptFile {
         }
     }
 
+    /// The current version's main function had to be stopped: no other connection is to wait for it.
+    pub(crate) fn never_run_again(&mut self, message: &str) {
+        if let Some(current) = &mut self.current {
+            current.main = Err(message.to_owned());
+        }
+    }
+
     /// A connection could not get the current version. Logged once for each version and fault.
     pub(crate) fn failed(&mut self, what: &LoadError, message: &str, instead: &str) {
         if let Some(current) = &mut self.current {

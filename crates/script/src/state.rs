@@ -4,8 +4,12 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use mlua::{Function, Lua};
+use protocol::Command;
+use protocol::command::ResponseKind;
+use protocol::response::error_code::UNKNOWN_ERROR;
 use thiserror::Error;
 use tracing::{error, info};
 
@@ -14,7 +18,10 @@ use crate::dispatch::{Dispatch, Failure, Found, Returned};
 use crate::injection_object::InjectionObject;
 use crate::proxy_table::ProxyTable;
 use crate::script_file::ScriptFile;
-use crate::{Connection, Decision, Hook, callback, interpreter, lent, modules, object, response};
+use crate::watchdog::{Stopped, Watchdog};
+use crate::{
+    Connection, Decision, Hook, Response, callback, interpreter, lent, modules, object, response,
+};
 
 /// What a state is made with.
 #[derive(Debug, Clone)]
@@ -31,6 +38,22 @@ pub struct Options {
     pub default_lua_cpath: String,
     /// What a connection gets when the script cannot be loaded.
     pub on_load_error: OnLoadError,
+    /// What happens instead of what a hook that failed would have decided.
+    pub on_hook_error: OnHookError,
+    /// CPU time of one hook, or of the script's body; `None` for any.
+    pub hook_timeout: Option<Duration>,
+    /// Bytes that the state's values may take; 0 for any.
+    pub memory_limit: usize,
+}
+
+/// What happens instead of what a hook that failed would have decided.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnHookError {
+    /// What happens without the hook.
+    #[default]
+    Default,
+    /// ERR 1105, and nothing is forwarded.
+    Error,
 }
 
 /// What a connection gets when the script cannot be read, does not compile, or its body fails.
@@ -70,13 +93,29 @@ pub enum LoadError {
 #[error("cannot start Lua: {0}")]
 pub struct StateError(String);
 
+/// Lua's words for it.
+const NO_MEMORY: &str = "not enough memory";
+
 const WITHOUT_SCRIPT: &str = "connections go on without a script";
+
+/// Why something of the script has no value.
+struct Fault {
+    message: String,
+    /// It took too long.
+    was_stopped: bool,
+}
 
 /// One Lua state. It runs one hook at a time.
 pub struct State {
     lua: Lua,
     script: ScriptFile,
     on_load_error: OnLoadError,
+    on_hook_error: OnHookError,
+    hook_timeout: Duration,
+    memory_limit: usize,
+    /// What is left of the memory is too little to go on with.
+    is_worn_out: bool,
+    watchdog: Watchdog,
     proxy: ProxyTable,
     dispatch: Dispatch,
     /// Connections that had no `read_query` when it was last called: theirs is looked for before a command is made a Lua
@@ -97,9 +136,15 @@ impl State {
         modules::preload(&lua)?;
         let injection = InjectionObject::install(&lua)?;
         let proxy = ProxyTable::install(&lua)?;
+        lua.set_memory_limit(options.memory_limit)?;
         Ok(Self {
             script: ScriptFile::new(&options.script),
             on_load_error: options.on_load_error,
+            on_hook_error: options.on_hook_error,
+            hook_timeout: options.hook_timeout.unwrap_or_default(),
+            memory_limit: options.memory_limit,
+            is_worn_out: false,
+            watchdog: Watchdog::new(&lua, options.hook_timeout)?,
             dispatch: Dispatch::new(&lua, &proxy, &injection)?,
             proxy,
             without_read_query: HashSet::new(),
@@ -111,9 +156,12 @@ impl State {
     /// is for [`OnLoadError`] to say; each fault is logged once.
     pub fn open(&mut self, connection: &mut Box<Connection>) -> Result<Loaded, LoadError> {
         let attempt = match self.script.main(&self.lua) {
-            Ok(main) => self
-                .run_body(connection, &main)
-                .map_err(|message| (LoadError::Execute, message)),
+            Ok(main) => self.run_body(connection, &main).map_err(|fault| {
+                if fault.was_stopped {
+                    self.script.never_run_again(&fault.message);
+                }
+                (LoadError::Execute, fault.message)
+            }),
             Err(message) => Err((LoadError::Load, message)),
         };
         let (failure, message) = match attempt {
@@ -145,8 +193,8 @@ impl State {
     fn open_last_good(&mut self, connection: &mut Box<Connection>, main: &Function) -> Loaded {
         match self.run_body(connection, main) {
             Ok(()) => Loaded::Scripted,
-            Err(message) => {
-                self.script.last_good_failed(&message, WITHOUT_SCRIPT);
+            Err(fault) => {
+                self.script.last_good_failed(&fault.message, WITHOUT_SCRIPT);
                 Loaded::PassThrough
             }
         }
@@ -161,15 +209,102 @@ impl State {
                 return Decision::Default;
             }
         }
-        let name = hook.name();
-        let decision = self.run_hook(connection, hook).unwrap_or_else(|message| {
-            error!(client = connection.client_name(), "({name}) {message}");
-            Decision::Default
+        let (name, rule) = (hook.name(), rule(&hook));
+        let expects_response = expects_response(&hook);
+        let result = self.watched(name, |state| state.run_hook(connection, hook));
+        let decision = result.unwrap_or_else(|fault| {
+            error!(
+                client = connection.client_name(),
+                "({name}) {}", fault.message
+            );
+            self.failed(connection, rule, name, expects_response, &fault)
         });
         if is_query && decision == Decision::Default {
             connection.queries.clear();
         }
         decision
+    }
+
+    /// Runs something of the script, for as long as it may.
+    fn watched<R>(
+        &mut self,
+        what: &'static str,
+        run: impl FnOnce(&mut Self) -> Result<R, String>,
+    ) -> Result<R, Fault> {
+        self.watchdog.begin(what);
+        let result = run(self);
+        let stopped = self.watchdog.end();
+        let message = match (result, stopped) {
+            // It ended by itself in the last moment.
+            (Ok(value), None | Some(Stopped { position: None })) => return Ok(value),
+            (_, Some(Stopped { position })) => return Err(self.stopped_at(position)),
+            (Err(message), None) => message,
+        };
+        if message.contains(NO_MEMORY) {
+            self.see_to_memory();
+        }
+        Err(Fault {
+            message,
+            was_stopped: false,
+        })
+    }
+
+    fn stopped_at(&self, position: Option<String>) -> Fault {
+        let position = position.map_or_else(String::new, |position| format!("{position}: "));
+        Fault {
+            message: format!(
+                "{position}stopped: it used more than --lua-hook-timeout={} s of CPU time",
+                self.hook_timeout.as_secs_f64()
+            ),
+            was_stopped: true,
+        }
+    }
+
+    /// What a hook that failed decides.
+    fn failed(
+        &self,
+        connection: &mut Connection,
+        rule: Rule,
+        name: &str,
+        expects_response: bool,
+        fault: &Fault,
+    ) -> Decision {
+        let is_guarding = self.on_hook_error == OnHookError::Error;
+        if rule == Rule::DisconnectClient || !(fault.was_stopped || is_guarding) {
+            return Decision::Default;
+        }
+        connection.queries.clear();
+        if !expects_response {
+            // There is no place for an ERR: whatever the client says next must not be taken for what it is not.
+            connection.connection_close = true;
+            return match rule {
+                Rule::ReadQuery => Decision::SendResult(Response::default()),
+                _ => Decision::Default,
+            };
+        }
+        let text = match fault.was_stopped {
+            true => {
+                format!("(lua) {name} was stopped: it took longer than --lua-hook-timeout allows")
+            }
+            false => format!("(lua) {name} failed, check error-log"),
+        };
+        let err = response::err_payload(UNKNOWN_ERROR, None, text.as_bytes());
+        Decision::SendResult(Response {
+            payloads: vec![err],
+        })
+    }
+
+    /// The memory is used up: what nobody needs is given back, and if that is too little, the state is at its end.
+    fn see_to_memory(&mut self) {
+        // The second time frees what the first one finalised.
+        let collected = self.lua.gc_collect().and_then(|()| self.lua.gc_collect());
+        let used = self.lua.used_memory();
+        self.is_worn_out |= collected.is_err() || used > self.memory_limit / 10 * 9;
+    }
+
+    /// True when too little is left of its memory to open more connections in it.
+    pub fn is_worn_out(&self) -> bool {
+        self.is_worn_out
     }
 
     /// True when the connection's script has a function of this name now.
@@ -183,12 +318,14 @@ impl State {
         self.without_read_query.remove(&id);
     }
 
-    fn run_body(&self, connection: &mut Box<Connection>, main: &Function) -> Result<(), String> {
+    fn run_body(&mut self, connection: &mut Box<Connection>, main: &Function) -> Result<(), Fault> {
         let id = connection.id;
-        let result = caught(|| {
-            lent::lend(connection, || {
-                self.proxy.restore_backends()?;
-                self.dispatch.run(&self.lua, id, main)
+        let result = self.watched("script", |state| {
+            caught(|| {
+                lent::lend(connection, || {
+                    state.proxy.restore_backends()?;
+                    state.dispatch.run(&state.lua, id, main)
+                })
             })
         });
         if result.is_err() {
@@ -260,6 +397,18 @@ impl State {
             Hook::ReadQuery(packet) => self.dispatch.call_read_query(&self.lua, id, packet),
             Hook::ReadQueryResult(result) => self.dispatch.call_read_query_result(id, *result),
         }
+    }
+}
+
+/// A packet of ours may stand where the hook's answer goes.
+fn expects_response(hook: &Hook<'_>) -> bool {
+    match hook {
+        Hook::ReadQuery(packet) => {
+            let command = packet.first().copied().map_or(Command::SLEEP, Command);
+            command.response_kind() != ResponseKind::None
+        }
+        Hook::ReadQueryResult(result) => result.buffered.is_some(),
+        _ => true,
     }
 }
 

@@ -4,6 +4,7 @@ mod support;
 
 mod environments;
 mod hooks;
+mod limits;
 mod loading;
 mod misuse;
 mod objects;

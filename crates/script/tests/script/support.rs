@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use protocol::{Capabilities, StatusFlags};
 use script::{
     BackendState, BackendView, Buffered, Connection, Decision, Endpoint, Hook, Injection,
-    InjectionResult, LoadError, Loaded, OnLoadError, Options, Response, State, Statistics,
+    InjectionResult, LoadError, Loaded, OnHookError, OnLoadError, Options, Response, State,
+    Statistics,
 };
 use tempfile::TempDir;
 use tracing::field::{Field, Visit};
@@ -42,6 +43,9 @@ impl Bench {
             default_lua_path: String::new(),
             default_lua_cpath: String::new(),
             on_load_error: OnLoadError::KeepLast,
+            on_hook_error: OnHookError::Default,
+            hook_timeout: None,
+            memory_limit: 0,
         };
         change(&mut options);
         Self {
