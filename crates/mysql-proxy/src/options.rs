@@ -126,6 +126,22 @@ pub(crate) struct ScriptOptions {
         default_value = "keep-last"
     )]
     pub(crate) on_load_error: LoadErrorOption,
+    /// What happens when a hook fails: what happens without it, or an error for the client and nothing forwarded
+    #[arg(
+        long = "lua-on-hook-error",
+        value_name = "WAY",
+        default_value = "default"
+    )]
+    pub(crate) on_hook_error: HookErrorOption,
+    /// Seconds of CPU time that a hook may use; 0 for any
+    #[arg(long = "lua-hook-timeout", value_name = "SECONDS", value_parser = value::grace, default_value = "1")]
+    pub(crate) hook_timeout: Seconds,
+    /// Bytes that the values of a Lua state may take; 0 for any
+    #[arg(long = "lua-memory-limit", value_name = "BYTES", value_parser = value::unsigned, default_value = "0")]
+    pub(crate) memory_limit: u64,
+    /// Bytes that proxy.shared may take
+    #[arg(long = "lua-shared-limit", value_name = "BYTES", value_parser = value::unsigned, default_value = "67108864")]
+    pub(crate) shared_limit: u64,
     /// Where Lua modules are looked for [default: LUA_PATH, else BASEDIR/lib/mysql-proxy/lua/?.lua]
     #[arg(long, value_name = "TEMPLATES")]
     pub(crate) lua_path: Option<String>,
@@ -150,6 +166,15 @@ pub(crate) enum LoadErrorOption {
     KeepLast,
     /// No script.
     PassThrough,
+    /// An error.
+    Error,
+}
+
+/// What happens when a hook fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum HookErrorOption {
+    /// What happens without the hook.
+    Default,
     /// An error.
     Error,
 }

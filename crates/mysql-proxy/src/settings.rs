@@ -5,15 +5,17 @@
 use std::collections::HashSet;
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail, ensure};
 use backend::{Address, Balance, Role};
 use proxy::ScriptSettings;
-use script::OnLoadError;
+use script::{OnHookError, OnLoadError, Shared};
 
 use crate::log::Choice;
 use crate::options::{
-    AddressList, BalanceOption, LoadErrorOption, LogOptions, Options, ScriptOptions,
+    AddressList, BalanceOption, HookErrorOption, LoadErrorOption, LogOptions, Options,
+    ScriptOptions,
 };
 
 /// What clients reach when no server is named.
@@ -117,6 +119,13 @@ fn script_settings(options: &ScriptOptions, base: &Path) -> Option<ScriptSetting
                 LoadErrorOption::PassThrough => OnLoadError::PassThrough,
                 LoadErrorOption::Error => OnLoadError::Error,
             },
+            on_hook_error: match options.on_hook_error {
+                HookErrorOption::Default => OnHookError::Default,
+                HookErrorOption::Error => OnHookError::Error,
+            },
+            hook_timeout: Some(options.hook_timeout).filter(|timeout| !timeout.is_zero()),
+            memory_limit: bytes(options.memory_limit),
+            shared: Arc::new(Shared::new(bytes(options.shared_limit))),
         },
         states: options.lua_states,
         result_bytes_max: bytes(options.result_limit),

@@ -1,53 +1,13 @@
 //! Scripts through the real program, on real servers: what a user of `--proxy-lua-script` sees.
 
+mod scripted;
+
 use std::fs;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use testkit::{Client, MariaDb, Mysql97, ProxyProcess, ScratchDirectory, Server};
+use testkit::{Client, MariaDb, Mysql97, ProxyProcess};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_mysql-proxy");
-const DEADLINE: Duration = Duration::from_secs(20);
-
-/// A script file that can be edited.
-struct ScriptFile {
-    _directory: ScratchDirectory,
-    path: PathBuf,
-}
-
-impl ScriptFile {
-    fn new(text: &str) -> Self {
-        let directory = ScratchDirectory::new();
-        let script = Self {
-            path: directory.file("script.lua"),
-            _directory: directory,
-        };
-        script.edit(text);
-        script
-    }
-
-    fn edit(&self, text: &str) {
-        fs::write(&self.path, text).expect("the directory is ours");
-    }
-
-    /// A proxy in front of `servers` that runs this script.
-    fn proxy(&self, servers: &[&Server], more: &[&str]) -> ProxyProcess {
-        let mut arguments = vec![format!("--proxy-lua-script={}", self.path.display())];
-        for server in servers {
-            arguments.push(format!("--proxy-backend-addresses={}", server.address()));
-        }
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        ProxyProcess::start(BINARY, &[&arguments, more].concat())
-    }
-}
-
-fn connect(proxy: &ProxyProcess) -> Client {
-    Client::connect(proxy.address(), "app", "app").expect("the proxy serves")
-}
-
-fn value(client: &mut Client, sql: &str) -> String {
-    client.value(sql).expect("a value")
-}
+use scripted::{BINARY, DEADLINE, ScriptFile, connect, value};
 
 const ANSWERS: &str = r#"
     function read_query(packet)

@@ -4,8 +4,10 @@
 use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use script::{Options, State};
+use tracing::{error, warn};
 
 use crate::turn::Turns;
 
@@ -25,15 +27,18 @@ pub struct ScriptSettings {
 /// All states.
 pub(crate) struct Scripts {
     pub(crate) settings: ScriptSettings,
-    states: Vec<Turns<State>>,
+    states: Vec<Mutex<SharedState>>,
     next_connection: AtomicU64,
 }
+
+/// A state, as the sessions that belong to it have it.
+pub(crate) type SharedState = Arc<Turns<State>>;
 
 impl Scripts {
     /// Reads no script: that is done when a client connects.
     pub(crate) fn new(settings: ScriptSettings) -> Result<Self, script::StateError> {
         let states = (0..settings.states.get())
-            .map(|_| State::new(settings.options.clone()).map(Turns::new))
+            .map(|_| create(&settings).map(Mutex::new))
             .collect::<Result<_, _>>()?;
         Ok(Self {
             settings,
@@ -47,15 +52,39 @@ impl Scripts {
         self.next_connection.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// Lends the state of a connection, for one hook.
-    pub(crate) async fn with_state<R>(
-        &self,
-        connection_id: u64,
-        visit: impl FnOnce(&mut State) -> R,
-    ) -> R {
+    /// The state for a new connection. One that is worn out keeps the connections that it has, and ends with the last.
+    pub(crate) async fn state_for(&self, connection_id: u64) -> SharedState {
         let index = connection_id % self.states.len() as u64;
-        self.states[index as usize].with(visit).await
+        let place = &self.states[index as usize];
+        let state = Arc::clone(&place.lock().unwrap_or_else(PoisonError::into_inner));
+        match state.with(|state| state.is_worn_out()).await {
+            false => state,
+            true => self.replace(place, &state),
+        }
     }
+
+    fn replace(&self, place: &Mutex<SharedState>, worn_out: &SharedState) -> SharedState {
+        let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
+        // Unless somebody else was here first.
+        if Arc::ptr_eq(&place, worn_out) {
+            match create(&self.settings) {
+                Ok(fresh) => {
+                    warn!(
+                        "a Lua state has used up --lua-memory-limit={}: new connections get a fresh one, with the script \
+                         loaded anew; the old one ends with its last connection",
+                        self.settings.options.memory_limit
+                    );
+                    *place = fresh;
+                }
+                Err(error) => error!("a Lua state has used up its memory and stays: {error}"),
+            }
+        }
+        Arc::clone(&place)
+    }
+}
+
+fn create(settings: &ScriptSettings) -> Result<SharedState, script::StateError> {
+    Ok(Arc::new(Turns::new(State::new(settings.options.clone())?)))
 }
 
 impl fmt::Debug for Scripts {

@@ -13,7 +13,7 @@ use protocol::resultset::{ColumnCount, ColumnDefinition41, ColumnFlags, ColumnTy
 use protocol::{Capabilities, StatusFlags};
 use script::{
     Buffered, Connection, Hook, Injection, InjectionResult, OnHookError, OnLoadError, Options,
-    State, Statistics,
+    Shared, State, Statistics,
 };
 
 const ROUNDS: usize = 15;
@@ -125,6 +125,7 @@ fn options(script: PathBuf) -> Options {
         on_hook_error: OnHookError::default(),
         hook_timeout: Some(Duration::from_secs(1)),
         memory_limit: 0,
+        shared: Arc::new(Shared::new(10_000)),
     }
 }
 

@@ -29,10 +29,12 @@ mod response;
 mod resultset;
 mod rows;
 mod script_file;
+mod shared;
 mod state;
 mod watchdog;
 
 pub use connection::{BackendState, BackendView, Connection, Endpoint, Greeting, Login, Peer};
 pub use decision::{Decision, Hook, Response};
 pub use injection::{Buffered, Injection, InjectionResult, Statistics};
+pub use shared::Shared;
 pub use state::{LoadError, Loaded, OnHookError, OnLoadError, Options, State, StateError};

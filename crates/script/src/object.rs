@@ -6,4 +6,5 @@ pub(crate) mod backends;
 pub(crate) mod connection;
 pub(crate) mod pool;
 pub(crate) mod queries;
+pub(crate) mod shared;
 pub(crate) mod socket;

@@ -1,12 +1,15 @@
 //! The global table `proxy`: constants and `proxy.global` are every connection's; all other keys are read from and
 //! written to the connection's own table, also by modules that connections share.
 
+use std::sync::Arc;
+
 use mlua::{AnyUserData, Lua, Result, Table};
 
 use crate::constants;
 use crate::object::backends::Backends;
 use crate::object::connection::ConnectionObject;
 use crate::object::queries::Queries;
+use crate::{Shared, object};
 
 /// `proxy`, and what is behind it.
 pub(crate) struct ProxyTable {
@@ -18,7 +21,7 @@ pub(crate) struct ProxyTable {
 
 impl ProxyTable {
     /// Sets the global `proxy`.
-    pub(crate) fn install(lua: &Lua) -> Result<Self> {
+    pub(crate) fn install(lua: &Lua, shared: &Arc<Shared>) -> Result<Self> {
         let proxy = lua.create_table()?;
         constants::set(&proxy)?;
         let metatable = lua.create_table()?;
@@ -28,6 +31,8 @@ impl ProxyTable {
         // proxy.global.config: an empty table, by custom for the settings of modules.
         global.raw_set("config", lua.create_table()?)?;
         proxy.raw_set("global", &global)?;
+        // proxy.shared: strings, numbers and booleans that all states see.
+        proxy.raw_set("shared", object::shared::create(lua, shared)?)?;
         lua.globals().raw_set("proxy", proxy)?;
         Ok(Self {
             metatable,

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::HashSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mlua::{Function, Lua};
@@ -20,7 +21,8 @@ use crate::proxy_table::ProxyTable;
 use crate::script_file::ScriptFile;
 use crate::watchdog::{Stopped, Watchdog};
 use crate::{
-    Connection, Decision, Hook, Response, callback, interpreter, lent, modules, object, response,
+    Connection, Decision, Hook, Response, Shared, callback, interpreter, lent, modules, object,
+    response,
 };
 
 /// What a state is made with.
@@ -44,6 +46,8 @@ pub struct Options {
     pub hook_timeout: Option<Duration>,
     /// Bytes that the state's values may take; 0 for any.
     pub memory_limit: usize,
+    /// `proxy.shared`: one for all states.
+    pub shared: Arc<Shared>,
 }
 
 /// What happens instead of what a hook that failed would have decided.
@@ -135,7 +139,7 @@ impl State {
         object::pool::install(&lua);
         modules::preload(&lua)?;
         let injection = InjectionObject::install(&lua)?;
-        let proxy = ProxyTable::install(&lua)?;
+        let proxy = ProxyTable::install(&lua, &options.shared)?;
         lua.set_memory_limit(options.memory_limit)?;
         Ok(Self {
             script: ScriptFile::new(&options.script),

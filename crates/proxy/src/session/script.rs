@@ -9,18 +9,18 @@ use protocol::Capabilities;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
 use script::{
     BackendState, BackendView, Connection, Decision, Endpoint, Greeting, Hook, LoadError, Loaded,
-    Login, Peer, State,
+    Login, Peer,
 };
 use tokio::time::Instant;
 use tracing::info;
 
 use super::Context;
-use crate::scripts::Scripts;
+use crate::scripts::{Scripts, SharedState};
 
 /// The script of one session.
-#[derive(Debug)]
 pub(super) struct Script {
     context: Arc<Context>,
+    state: SharedState,
     pub(super) connection: Box<Connection>,
 }
 
@@ -49,11 +49,12 @@ impl Script {
             backends: backends.collect(),
             ..Connection::default()
         });
-        let open = |state: &mut State| state.open(&mut connection);
-        match scripts.with_state(id, open).await? {
+        let state = scripts.state_for(id).await;
+        match state.with(|state| state.open(&mut connection)).await? {
             Loaded::PassThrough => Ok(None),
             Loaded::Scripted => Ok(Some(Box::new(Self {
                 context: Arc::clone(context),
+                state,
                 connection,
             }))),
         }
@@ -61,23 +62,15 @@ impl Script {
 
     /// Calls a hook, if the script has it.
     pub(super) async fn call(&mut self, hook: Hook<'_>) -> Decision {
-        match &self.context.scripts {
-            Some(scripts) => {
-                let id = self.connection.id;
-                let call = |state: &mut State| state.call(&mut self.connection, hook);
-                scripts.with_state(id, call).await
-            }
-            None => Decision::Default,
-        }
+        let connection = &mut self.connection;
+        self.state.with(|state| state.call(connection, hook)).await
     }
 
     /// The last hook; then the connection's environment is gone.
     pub(super) async fn disconnect(mut self: Box<Self>) {
         self.call(Hook::DisconnectClient).await;
-        if let Some(scripts) = &self.context.scripts {
-            let id = self.connection.id;
-            scripts.with_state(id, |state| state.close(id)).await;
-        }
+        let id = self.connection.id;
+        self.state.with(|state| state.close(id)).await;
     }
 
     /// The bounds that the operator set.

@@ -112,7 +112,7 @@ fn new_keys_of_proxy_are_the_connections_own_and_existing_ones_everybodys() {
 }
 
 #[test]
-fn iterating_proxy_shows_constants_and_global_only() {
+fn iterating_proxy_shows_what_connections_share_only() {
     let mut bench = Bench::new(
         "proxy.mine = 1
          function read_query()
@@ -125,7 +125,7 @@ fn iterating_proxy_shows_constants_and_global_only() {
          end",
     );
     let mut connection = bench.open();
-    assert_eq!(bench.answer(&mut connection, ""), "global");
+    assert_eq!(bench.answer(&mut connection, ""), "global shared");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use protocol::Capabilities;
-use script::{Connection, Endpoint, Greeting, Hook, Loaded, Login, Peer};
+use script::{Connection, Endpoint, Greeting, Hook, Loaded, Login, Peer, Shared};
 
 use crate::support::{Bench, CALCULATOR, FakeBackend, logged};
 
@@ -420,4 +420,95 @@ fn capabilities_frame_the_answer() {
     connection.capabilities |= Capabilities::DEPRECATE_EOF;
     let without_eof = count(bench.query(&mut connection, "x"));
     assert_eq!((with_eof, without_eof), (5, 4));
+}
+
+#[test]
+fn all_states_share_a_dictionary() {
+    let mut one = Bench::new(CALCULATOR);
+    let shared = Arc::new(Shared::new(1_000));
+    let mut two = Bench::with(CALCULATOR, |options| options.shared = Arc::clone(&shared));
+    let mut three = Bench::with(CALCULATOR, |options| options.shared = shared);
+    let mut connections = [one.open(), two.open(), three.open()];
+    for (expression, expected) in [
+        ("proxy.shared.get('a')", "nil"),
+        ("proxy.shared.set('a', 'x\\0y')", "true"),
+        ("#proxy.shared.get('a')", "3"),
+        ("proxy.shared.add('a', 1)", "nil"),
+        ("select(2, proxy.shared.add('a', 1))", "exists"),
+        ("proxy.shared.add('b', true, 60)", "true"),
+        ("proxy.shared.get('b')", "true"),
+        ("proxy.shared.ttl('b') > 50", "true"),
+        ("proxy.shared.ttl('a')", "false"),
+        ("proxy.shared.ttl('c')", "nil"),
+        ("select(2, proxy.shared.incr('n', 1))", "not found"),
+        ("proxy.shared.incr('n', 2, 40)", "42"),
+        ("proxy.shared.incr('n', -0.5)", "41.5"),
+        ("select(2, proxy.shared.incr('a', 1))", "not a number"),
+        ("proxy.shared.set(1, 2.5)", "true"),
+        ("proxy.shared.get('1')", "2.5"),
+        (
+            "select(2, proxy.shared.set('big', ('x'):rep(1000)))",
+            "full",
+        ),
+        ("proxy.shared.delete('a')", "true"),
+        ("proxy.shared.delete('a')", "false"),
+        ("proxy.shared.set('b', nil)", "true"),
+        ("proxy.shared.get('b')", "nil"),
+    ] {
+        assert_eq!(
+            two.answer(&mut connections[1], expression),
+            expected,
+            "{expression}"
+        );
+    }
+    assert_eq!(
+        three.answer(&mut connections[2], "proxy.shared.get('n')"),
+        "41.5"
+    );
+    assert_eq!(
+        one.answer(&mut connections[0], "proxy.shared.get('n')"),
+        "nil"
+    );
+}
+
+#[test]
+fn misuse_of_the_dictionary_is_an_error_that_names_it() {
+    let mut bench = Bench::new(CALCULATOR);
+    let mut connection = bench.open();
+    for (expression, expected) in [
+        (
+            "proxy.shared.get()",
+            "bad argument #1 to 'get' (string expected, got nil)",
+        ),
+        (
+            "proxy.shared.set({}, 1)",
+            "bad argument #1 to 'set' (string expected, got table)",
+        ),
+        (
+            "proxy.shared.set('a', {})",
+            "(string, number or boolean expected, got table)",
+        ),
+        (
+            "proxy.shared.add('a', nil)",
+            "(string, number or boolean expected, got nil)",
+        ),
+        (
+            "proxy.shared.set('a', 1, 'soon')",
+            "bad argument #3 to 'set' (number expected, got string)",
+        ),
+        (
+            "proxy.shared.set('a', 1, -1)",
+            "(seconds must not be negative)",
+        ),
+        (
+            "proxy.shared.incr('a', 'x')",
+            "bad argument #2 to 'incr' (number expected, got string)",
+        ),
+    ] {
+        let answer = bench.answer(&mut connection, expression);
+        assert!(
+            answer.starts_with("error: ") && answer.contains(expected),
+            "{answer}"
+        );
+    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use protocol::{Capabilities, StatusFlags};
 use script::{
     BackendState, BackendView, Buffered, Connection, Decision, Endpoint, Hook, Injection,
-    InjectionResult, LoadError, Loaded, OnHookError, OnLoadError, Options, Response, State,
+    InjectionResult, LoadError, Loaded, OnHookError, OnLoadError, Options, Response, Shared, State,
     Statistics,
 };
 use tempfile::TempDir;
@@ -46,6 +46,7 @@ impl Bench {
             on_hook_error: OnHookError::Default,
             hook_timeout: None,
             memory_limit: 0,
+            shared: Arc::new(Shared::new(10_000)),
         };
         change(&mut options);
         Self {
