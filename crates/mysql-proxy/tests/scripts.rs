@@ -359,3 +359,115 @@ fn the_scripts_of_the_documentation_do_what_it_says() {
         }
     }
 }
+
+const ROUTES: &str = r#"
+    local routes = { app = 1, adm = 2, nobody = 7 }
+    function read_auth()
+        local client = proxy.connection.client
+        proxy.connection.backend_ndx = routes[client.username] or 2
+    end
+    function read_query(packet)
+        if packet:sub(2) == "where" then
+            local row = { proxy.connection.backend_ndx, proxy.connection.server.dst.port }
+            proxy.response = { type = proxy.MYSQLD_PACKET_OK, resultset = {
+                fields = { { name = "ndx" }, { name = "port" } }, rows = { row } } }
+            return proxy.PROXY_SEND_RESULT
+        end
+    end
+"#;
+
+/// `adm` always goes to the second server, whoever greeted.
+fn check_routes(a: &testkit::Server, b: &testkit::Server) {
+    let script = ScriptFile::new(ROUTES);
+    let proxy = script.proxy(&[a, b], &[]);
+    for _ in 0..3 {
+        for (user, ndx, server) in [("app", "1", a), ("adm", "2", b)] {
+            let mut client = Client::connect(proxy.address(), user, user).expect("a login");
+            let port = server.port().to_string();
+            assert_eq!(value(&mut client, "SELECT @@port"), port);
+            assert_eq!(
+                value(
+                    &mut client,
+                    "SELECT SUBSTRING_INDEX(CURRENT_USER(), '@', 1)"
+                ),
+                user
+            );
+            let row = client.query("where").expect("an answer").text();
+            assert_eq!(row, [[Some(ndx.to_owned()), Some(port)]]);
+        }
+        let error = Client::connect(proxy.address(), "adm", "wrong").expect_err("a wrong password");
+        assert_eq!(error.code(), Some(1045));
+        let error = Client::connect(proxy.address(), "nobody", "").expect_err("no such user");
+        assert_eq!(error.code(), Some(1045));
+    }
+    proxy.wait_for_log("(read_auth) chose backend 7 of 2", DEADLINE);
+}
+
+#[test]
+fn a_script_chooses_the_server_by_the_user_on_mariadb() {
+    check_routes(&MariaDb::start(&[]), &MariaDb::start(&[]));
+}
+
+#[test]
+fn a_script_chooses_the_server_by_the_user_on_mysql() {
+    let (Some(a), Some(b)) = (Mysql97::start(&[]), Mysql97::start(&[])) else {
+        return;
+    };
+    check_routes(&a, &b);
+}
+
+#[test]
+fn a_server_that_was_chosen_by_the_user_and_is_down_is_told_of() {
+    let script = ScriptFile::new(ROUTES);
+    let (a, mut b) = (MariaDb::start(&[]), MariaDb::start(&[]));
+    let proxy = script.proxy(&[&a, &b], &[]);
+    b.kill9();
+    for _ in 0..2 {
+        let error = Client::connect(proxy.address(), "adm", "adm").expect_err("it is down");
+        assert_eq!(error.code(), Some(1105), "{error}");
+        assert!(error.to_string().contains("no way to backend 2"), "{error}");
+        assert_eq!(value(&mut connect(&proxy), "SELECT 1"), "1");
+    }
+}
+
+#[test]
+fn scripts_know_the_default_database() {
+    let script = ScriptFile::new(
+        r#"
+        function read_query(packet)
+            if packet:sub(2) == "db" then
+                local connection = proxy.connection
+                local row = { connection.client.default_db, connection.server.default_db }
+                proxy.response = { type = proxy.MYSQLD_PACKET_OK, resultset = {
+                    fields = { { name = "client" }, { name = "server" } }, rows = { row } } }
+                return proxy.PROXY_SEND_RESULT
+            elseif packet:sub(2, 9) == "inject: " then
+                proxy.queries:append(1, "\003" .. packet:sub(10), { resultset_is_needed = true })
+                return proxy.PROXY_SEND_QUERY
+            end
+        end
+        "#,
+    );
+    let server = MariaDb::start(&[]);
+    let proxy = script.proxy(&[&server], &[]);
+    let mut client = Client::connect(proxy.address(), "adm", "adm").expect("a login");
+    let mut known = |command: &str| {
+        let _ = client.query(command);
+        let row = client.query("db").expect("an answer").text().remove(0);
+        assert_eq!(row[0], row[1]);
+        row[0].clone().expect("a name")
+    };
+    assert_eq!(known("SELECT 1"), "");
+    assert_eq!(known("USE mysql"), "mysql");
+    assert_eq!(known("USE no_such_database"), "mysql");
+    assert_eq!(
+        known("inject: use `information_schema` ;"),
+        "information_schema"
+    );
+    client
+        .send_command(protocol::Command::INIT_DB, b"mysql")
+        .expect("it is sent");
+    client.read_ok().expect("it is there");
+    let row = client.query("db").expect("an answer").text().remove(0);
+    assert_eq!(row[0].as_deref(), Some("mysql"));
+}

@@ -11,6 +11,7 @@ mod authentication;
 mod change_user;
 mod command_phase;
 mod connect;
+mod default_database;
 mod error;
 mod injection;
 mod last_words;

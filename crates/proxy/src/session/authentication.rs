@@ -345,8 +345,8 @@ impl<'a> Authentication<'a> {
     }
 
     /// What the client sent behind the exchange, and the nonce that a next one starts from.
-    pub(super) fn into_rest(self) -> (Vec<u8>, Vec<u8>) {
-        (self.client_reader.into_rest(), self.nonce)
+    pub(super) fn into_rest(self) -> (PacketReader, Vec<u8>) {
+        (self.client_reader, self.nonce)
     }
 
     fn is_mixed(&self) -> bool {

@@ -24,9 +24,9 @@ pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), Ses
         .await
         .unwrap_or(Err(SessionError::Shutdown));
     let sequence_id = login.client_sequence_id;
-    let (rest, nonce) = login.into_rest();
+    let (reader, nonce) = login.into_rest();
     link.nonce = nonce;
-    *input = Buffer::from(rest);
+    *input = Buffer::from(reader.into_rest());
     link.err_sequence_id = Some(sequence_id.wrapping_add(1));
     if let Decision::Accepted(status) = decision? {
         link.status = status;

@@ -74,6 +74,23 @@ pub(super) async fn connect(
     Err(NoBackend::AllDown)
 }
 
+/// To this one and no other. One that cannot be reached is marked down. The error is the reason.
+pub(super) async fn connect_to_one(
+    count: ClientCount,
+    context: &Context,
+) -> Result<Connected, String> {
+    let backend = count.backend();
+    match connect_to(backend, context.settings.backend_timeouts()).await {
+        Ok(greeted) => Ok(Connected { count, greeted }),
+        Err(error) => {
+            if let ConnectError::Unreachable(reason) = &error {
+                backend.mark_down(Instant::now(), reason);
+            }
+            Err(error.to_string())
+        }
+    }
+}
+
 /// The script's backend if it is up, else the next one. A number that names no backend is nobody.
 async fn choose(
     context: &Context,

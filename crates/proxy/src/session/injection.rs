@@ -15,7 +15,7 @@ use tracing::error;
 use super::error::{Party, Refusal, SessionError};
 use super::link::Link;
 use super::script::Script;
-use super::{local_infile, stream};
+use super::{default_database, local_infile, stream};
 use crate::buffer::Buffer;
 
 /// What the client has got in answer to its command.
@@ -222,9 +222,10 @@ impl Exchange {
     }
 
     fn track_database(&self, script: &mut Script, injection: &Injection) {
-        let is_ok = self.tracker.summary().first == Some(OkPacket::HEADER);
-        if self.command == Command::INIT_DB && is_ok {
-            script.use_db(&injection.packet[1..]);
+        if self.tracker.summary().first == Some(OkPacket::HEADER)
+            && let Some(database) = default_database::named_by(&injection.packet)
+        {
+            script.use_db(&database);
         }
     }
 

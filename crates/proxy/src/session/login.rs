@@ -9,14 +9,14 @@ use backend::{ClientCount, Greeted, Stream};
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10, SslRequest};
 use protocol::limits::LOGIN_PACKET_BYTES_MAX;
 use protocol::packet::put_payload;
-use protocol::response::{OkPacket, error_code};
+use protocol::response::{ErrPacket, OkPacket, error_code};
 use protocol::{Capabilities, DecodeError, StatusFlags};
 use script::Hook;
 use tokio::io::AsyncWriteExt;
 
 use super::Context;
 use super::authentication::{Authentication, Decision, FirstAnswer};
-use super::connect::Connected;
+use super::connect::{self, Connected};
 use super::error::{Party, Refusal, SessionError};
 use super::script::Script;
 use super::{last_words, unless_expired};
@@ -42,11 +42,36 @@ pub(super) struct LoggedIn {
     pub(super) rest: Vec<u8>,
 }
 
-/// Who let the client in.
+/// What came of the exchange with one backend.
 enum Admission {
     Backend(Capabilities, StatusFlags),
+    /// `read_auth` let the client in without one.
     Script(Capabilities),
+    /// `read_auth` chose another one.
+    Elsewhere(Choice),
 }
+
+/// Another backend for a client that has been greeted, and has said who it is.
+struct Choice {
+    index: usize,
+    response: HandshakeResponse41,
+    /// What was agreed on with the client.
+    capabilities: Capabilities,
+}
+
+/// How the exchange with a backend begins.
+enum Start {
+    /// The client gets this greeting.
+    Greeting(Vec<u8>),
+    /// The client has been greeted in another one's name.
+    Choice(Choice),
+}
+
+/// An authentication plugin that no account has: a backend that reads this name asks again, with the account's plugin and
+/// a nonce of its own. An answer to another backend's nonce would be of no use to it.
+const UNKNOWN_PLUGIN: &[u8] = b"mysql_proxy_switch";
+/// Of the client's own packet.
+const LOGIN_SEQUENCE_ID: u8 = 1;
 
 /// Relays the login.
 ///
@@ -54,30 +79,71 @@ enum Admission {
 /// Whatever ends it. The client has been told, and the backend holds nothing against our host.
 pub(super) async fn log_in(
     mut client: Stream,
-    connected: Connected,
+    mut connected: Connected,
     context: &Context,
     (registration, mut script): (&Registration, Option<&mut Script>),
 ) -> Result<LoggedIn, SessionError> {
+    let mut start = Start::Greeting(std::mem::take(&mut connected.greeted.payload));
+    let mut reader = PacketReader::default();
+    loop {
+        let with = (context, registration, script.as_deref_mut());
+        let exchange = exchange((&mut client, reader), connected, start, with);
+        let (admission, left) = exchange.await?;
+        let (capabilities, status, backend) = match admission {
+            Admission::Backend(capabilities, status) => (capabilities, status, left.backend),
+            Admission::Script(capabilities) => (capabilities, StatusFlags::AUTOCOMMIT, None),
+            Admission::Elsewhere(choice) => {
+                reader = left.reader;
+                connected = connect_elsewhere(&mut client, context, &choice).await?;
+                start = Start::Choice(choice);
+                continue;
+            }
+        };
+        return Ok(LoggedIn {
+            client,
+            backend,
+            capabilities,
+            status,
+            nonce: left.nonce,
+            rest: left.reader.into_rest(),
+        });
+    }
+}
+
+/// What an exchange leaves behind.
+struct Left {
+    /// The backend that let the client in.
+    backend: Option<(Stream, ClientCount)>,
+    /// What the client has sent behind it.
+    reader: PacketReader,
+    nonce: Vec<u8>,
+}
+
+/// With one backend. One that does not let the client in is left as it wants to be left.
+async fn exchange(
+    (client, reader): (&mut Stream, PacketReader),
+    connected: Connected,
+    start: Start,
+    (context, registration, mut script): (&Context, &Registration, Option<&mut Script>),
+) -> Result<(Admission, Left), SessionError> {
     let Connected { count, greeted } = connected;
     let Greeted {
         stream: mut backend,
-        payload,
         handshake,
+        ..
     } = greeted;
     if let Some(script) = script.as_deref_mut() {
         script.greeted(count.backend(), &backend, &handshake);
     }
     let mut login = Authentication::new(
-        (&mut client, PacketReader::default()),
+        (client, reader),
         &mut backend,
         handshake.auth_plugin_data.clone(),
         context.settings.login_timeout,
         script,
     );
-    let attempt = attempt(&mut login, payload, &handshake);
-    let outcome = unless_expired(registration, attempt)
-        .await
-        .unwrap_or(Err(SessionError::Shutdown));
+    let outcome = unless_expired(registration, attempt(&mut login, start, &handshake)).await;
+    let outcome = outcome.unwrap_or(Err(SessionError::Shutdown));
     let client_sequence_id = login.client_sequence_id;
     let stage = match login.backend_sequence_id {
         0 => Stage::Greeted(&handshake),
@@ -87,34 +153,25 @@ pub(super) async fn log_in(
         },
     };
     let backend_reader = std::mem::take(&mut login.backend_reader);
-    let (rest, nonce) = login.into_rest();
+    let (reader, nonce) = login.into_rest();
+    let left = |backend| Left {
+        backend,
+        reader,
+        nonce,
+    };
     match outcome {
-        Ok(Admission::Backend(capabilities, status)) => Ok(LoggedIn {
-            client,
-            backend: Some((backend, count)),
-            capabilities,
-            status,
-            nonce,
-            rest,
-        }),
-        Ok(Admission::Script(capabilities)) => {
+        Ok(admission @ Admission::Backend(..)) => Ok((admission, left(Some((backend, count))))),
+        Ok(admission) => {
             abandoned_login::end(backend, backend_reader, stage).await;
-            Ok(LoggedIn {
-                client,
-                backend: None,
-                capabilities,
-                status: StatusFlags::AUTOCOMMIT,
-                nonce,
-                rest,
-            })
+            Ok((admission, left(None)))
         }
         Err(SessionError::Denied) => {
-            last_words::linger(&mut client).await;
+            last_words::linger(client).await;
             Err(SessionError::Denied)
         }
         Err(error) => {
             let address = count.backend().address().to_string();
-            let told = last_words::tell(&mut client, client_sequence_id, &error, &address);
+            let told = last_words::tell(client, client_sequence_id, &error, &address);
             let ended = abandoned_login::end(backend, backend_reader, stage);
             tokio::join!(told, ended);
             Err(error)
@@ -123,6 +180,17 @@ pub(super) async fn log_in(
 }
 
 async fn attempt(
+    login: &mut Authentication<'_>,
+    start: Start,
+    handshake: &HandshakeV10,
+) -> Result<Admission, SessionError> {
+    match start {
+        Start::Greeting(greeting) => greet(login, greeting, handshake).await,
+        Start::Choice(choice) => switch(login, choice, handshake).await,
+    }
+}
+
+async fn greet(
     login: &mut Authentication<'_>,
     mut greeting: Vec<u8>,
     handshake: &HandshakeV10,
@@ -151,12 +219,84 @@ async fn attempt(
             payload = packet;
         }
         ReadAuth::Admit => return Ok(Admission::Script(capabilities)),
+        ReadAuth::Elsewhere(index) => {
+            return Ok(Admission::Elsewhere(Choice {
+                index,
+                response,
+                capabilities,
+            }));
+        }
     }
     send_login(login, payload, response).await?;
+    decide(login, capabilities).await
+}
+
+/// The login of a client that was greeted by another backend.
+async fn switch(
+    login: &mut Authentication<'_>,
+    choice: Choice,
+    handshake: &HandshakeV10,
+) -> Result<Admission, SessionError> {
+    let Choice {
+        mut response,
+        capabilities,
+        ..
+    } = choice;
+    let missing = (capabilities | Capabilities::PLUGIN_AUTH) - handshake.capabilities;
+    if !missing.is_empty() || !capabilities.contains(Capabilities::PLUGIN_AUTH) {
+        return Err(refused(format!(
+            "(proxy) the backend that the script chose does not speak as the one that greeted: {missing:?}"
+        )));
+    }
+    login.client_sequence_id = LOGIN_SEQUENCE_ID;
+    response.capabilities = capabilities;
+    response.auth_plugin_name = UNKNOWN_PLUGIN.to_vec();
+    response.auth_response.clear();
+    let mut payload = Vec::new();
+    response.encode(&mut payload);
+    login.send_backend(&payload).await?;
+    decide(login, capabilities).await
+}
+
+async fn decide(
+    login: &mut Authentication<'_>,
+    capabilities: Capabilities,
+) -> Result<Admission, SessionError> {
     match login.run().await? {
         Decision::Accepted(status) => Ok(Admission::Backend(capabilities, status)),
         Decision::Denied => Err(SessionError::Denied),
     }
+}
+
+/// The client is told when that backend is not there.
+async fn connect_elsewhere(
+    client: &mut Stream,
+    context: &Context,
+    choice: &Choice,
+) -> Result<Connected, SessionError> {
+    let number = choice.index + 1;
+    let connected = match context.backends.take(choice.index) {
+        Some(count) => connect::connect_to_one(count, context).await,
+        None => Err("it is down".to_owned()),
+    };
+    match connected {
+        Ok(connected) => Ok(connected),
+        Err(reason) => {
+            let error = refused(format!(
+                "(proxy) no way to backend {number}, which the script chose: {reason}"
+            ));
+            last_words::tell(client, LOGIN_SEQUENCE_ID, &error, "").await;
+            Err(error)
+        }
+    }
+}
+
+fn refused(message: String) -> SessionError {
+    SessionError::Refused(Refusal::new(
+        error_code::UNKNOWN_ERROR,
+        ErrPacket::GENERAL_ERROR,
+        message,
+    ))
 }
 
 /// What `read_auth` decided.
@@ -164,6 +304,8 @@ enum ReadAuth {
     Forward,
     Replace(Vec<u8>),
     Admit,
+    /// At the backend of this index.
+    Elsewhere(usize),
 }
 
 async fn ask_script(
@@ -175,6 +317,7 @@ async fn ask_script(
         return Ok(ReadAuth::Forward);
     };
     script.logged_in(response, capabilities);
+    let attached = script.connection.backend_ndx;
     match script.call(Hook::ReadAuth).await {
         script::Decision::SendResult(answer) if answer.is_err() => {
             Err(SessionError::Answered(answer.payloads))
@@ -189,7 +332,12 @@ async fn ask_script(
             Some(injection) => ReadAuth::Replace(injection.packet),
             None => ReadAuth::Forward,
         }),
-        script::Decision::Default | script::Decision::IgnoreResult => Ok(ReadAuth::Forward),
+        script::Decision::Default | script::Decision::IgnoreResult => {
+            Ok(match script.chosen_backend(attached) {
+                Some(index) => ReadAuth::Elsewhere(index),
+                None => ReadAuth::Forward,
+            })
+        }
     }
 }
 

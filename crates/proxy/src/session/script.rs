@@ -78,17 +78,35 @@ impl Script {
         self.context.scripts.as_ref()
     }
 
-    /// A backend has greeted: both sides' socket objects know.
+    /// A backend has greeted: both sides' socket objects know, the client's by its first greeting.
     pub(super) fn greeted(&mut self, backend: &Backend, stream: &Stream, handshake: &HandshakeV10) {
         let greeting = greeting(handshake);
         self.connection.backend_ndx = backend.index() + 1;
-        self.connection.client.greeting = Some(greeting.clone());
+        let client = &mut self.connection.client;
+        client.greeting.get_or_insert_with(|| greeting.clone());
         self.connection.server = Some(Peer {
             src: stream.local_address().map(endpoint),
             dst: stream.peer_address().map(endpoint),
             greeting: Some(greeting),
             ..Peer::default()
         });
+    }
+
+    /// `read_auth` may have written `backend_ndx`: the index of another backend than the one `attached`.
+    pub(super) fn chosen_backend(&mut self, attached: usize) -> Option<usize> {
+        let chosen = self.connection.backend_ndx;
+        if chosen == attached {
+            return None;
+        }
+        self.connection.backend_ndx = attached;
+        let backends = self.connection.backends.len();
+        if chosen == 0 || chosen > backends {
+            info!(
+                "(read_auth) chose backend {chosen} of {backends}: there is none, the client stays where it is"
+            );
+            return None;
+        }
+        Some(chosen - 1)
     }
 
     /// The script itself has greeted.

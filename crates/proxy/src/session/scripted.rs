@@ -15,7 +15,7 @@ use super::command_phase::{self, Batch};
 use super::error::{Party, Refusal, SessionError};
 use super::link::{Heard, Link};
 use super::script::Script;
-use super::{injection, response};
+use super::{default_database, injection, response};
 use crate::buffer::Buffer;
 use crate::shutdown::Phase;
 
@@ -81,11 +81,15 @@ async fn command(
     input: &mut Buffer,
     batch: Batch,
 ) -> Result<(), SessionError> {
-    let decision = {
+    let (decision, database) = {
         let payload = payload(&input.bytes()[..batch.bytes]);
         let packet = visible(payload, batch.last, link.capabilities)?;
         script.connection.queries.clear();
-        script.call(Hook::ReadQuery(&packet)).await
+        let decision = script.call(Hook::ReadQuery(&packet)).await;
+        (
+            decision,
+            default_database::named_by(&packet).map(Cow::into_owned),
+        )
     };
     let next_sequence_id = batch.scanner.sequence_id().wrapping_add(1);
     let mut delivery = injection::Delivery::new(next_sequence_id);
@@ -97,22 +101,20 @@ async fn command(
         Decision::SendQuery => input.consume(batch.bytes),
         Decision::Default | Decision::IgnoreResult => {
             script.connection.queries.clear();
-            return pass(link, script, input, batch).await;
+            return pass(link, script, input, (batch, database)).await;
         }
     }
     injection::run_queue(link, script, input, &mut delivery).await
 }
 
-/// The command as it came.
+/// The command as it came. `database` becomes the default one by it.
 async fn pass(
     link: &mut Link,
     script: &mut Script,
     input: &mut Buffer,
-    batch: Batch,
+    (batch, database): (Batch, Option<Vec<u8>>),
 ) -> Result<(), SessionError> {
     let command = batch.last;
-    let database =
-        (command == Command::INIT_DB).then(|| payload(&input.bytes()[..batch.bytes]).into_owned());
     if link.backend.is_none() {
         return match command {
             Command::QUIT => Ok(()),
@@ -125,7 +127,7 @@ async fn pass(
     if let Some(database) = database
         && link.summary.first == Some(OkPacket::HEADER)
     {
-        script.use_db(&database[1..]);
+        script.use_db(&database);
     }
     Ok(())
 }
