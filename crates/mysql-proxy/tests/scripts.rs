@@ -327,25 +327,22 @@ fn a_result_that_is_larger_than_allowed_is_refused_and_the_session_goes_on() {
     );
 }
 
-/// The first Lua block of a page.
-fn lua_of(page: &str) -> String {
+/// The Lua blocks of a page.
+fn lua_of(page: &str) -> Vec<String> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
         .join("../..")
         .join(page);
     let text = fs::read_to_string(path).expect("the page is there");
-    let block = text.split("```lua\n").nth(1).expect("it shows a script");
-    block
-        .split("```")
-        .next()
-        .expect("the block ends")
-        .to_owned()
+    let blocks = text.split("```lua\n").skip(1);
+    let blocks = blocks.map(|block| block.split("```").next().expect("the block ends"));
+    blocks.map(str::to_owned).collect()
 }
 
 #[test]
-fn the_scripts_of_the_documentation_do_what_it_says() {
+fn the_first_scripts_of_the_documentation_do_what_it_says() {
     let server = MariaDb::start(&[]);
     for page in ["README.md", "docs/scripting.md"] {
-        let script = ScriptFile::new(&lua_of(page));
+        let script = ScriptFile::new(&lua_of(page)[0]);
         let proxy = script.proxy(&[&server], &[]);
         let mut client = connect(&proxy);
         assert_eq!(value(&mut client, "select 'hello'"), "hello from the proxy");
@@ -358,6 +355,38 @@ fn the_scripts_of_the_documentation_do_what_it_says() {
             proxy.wait_for_log("select 'other'\t", DEADLINE);
         }
     }
+}
+
+#[test]
+fn the_other_scripts_of_the_tour_do_what_it_says() {
+    let (server, reader) = (MariaDb::start(&[]), MariaDb::start(&[]));
+    let [_, rewrite, inject, change, route] = &lua_of("docs/scripting.md")[..] else {
+        panic!("the tour has another number of scripts");
+    };
+    let read_only = format!("--proxy-read-only-backend-addresses={}", reader.address());
+    let start = |script: &str| {
+        let script = ScriptFile::new(script);
+        let proxy = script.proxy(&[&server], &[&read_only]);
+        (script, proxy)
+    };
+    let (_script, proxy) = start(rewrite);
+    assert_eq!(value(&mut connect(&proxy), "SLECT 4711"), "4711");
+    let (_script, proxy) = start(inject);
+    assert_eq!(value(&mut connect(&proxy), "SELECT 4711"), "4711");
+    proxy.wait_for_log("ms: SELECT 4711", DEADLINE);
+    proxy.wait_for_log("rows read one by one so far: ", DEADLINE);
+    let (_script, proxy) = start(change);
+    let mut client = connect(&proxy);
+    assert_eq!(value(&mut client, "SELECT 'quiet'"), "QUIET");
+    client.query("DO 1").expect("an OK passes");
+    // The route is for a user of its own.
+    let (_script, proxy) = start(&route.replace("report", "adm"));
+    let port = |user: &str| {
+        let mut client = Client::connect(proxy.address(), user, user).expect("a login");
+        value(&mut client, "SELECT @@port")
+    };
+    assert_eq!(port("adm"), reader.port().to_string());
+    assert_eq!(port("app"), server.port().to_string());
 }
 
 const ROUTES: &str = r#"

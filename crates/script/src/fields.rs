@@ -5,7 +5,8 @@ use std::sync::Arc;
 use mlua::{IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 use protocol::resultset::ColumnDefinition41;
 
-use crate::callback::{self, bad_argument, key_text};
+use crate::api::{self, Field, Object};
+use crate::callback::{self, bad_argument};
 
 /// `fields[i]`, `#fields`
 pub(crate) struct FieldsObject {
@@ -57,6 +58,26 @@ fn element(lua: &Lua, this: &FieldsObject, key: Value) -> Result<Option<FieldObj
     Ok(this.get(number))
 }
 
+/// `fields[i]`
+pub(crate) const OBJECT: Object = Object {
+    path: "inj.resultset.fields[i]",
+    class: "mysql_proxy.ResultsetField",
+    text: "A column of a result. All is nil where the client and the server agreed to leave descriptions out.",
+    fields: FIELDS,
+};
+
+const FIELDS: &[Field] = &[
+    Field::read("name", "string|nil", "The column's alias."),
+    Field::read("type", "integer|nil", "`proxy.MYSQL_TYPE_*`"),
+    Field::read(
+        "org_name",
+        "string|nil",
+        "The column's name; nil for an expression.",
+    ),
+    Field::read("table", "string|nil", "The table's alias."),
+    Field::read("org_table", "string|nil", "The table's name."),
+];
+
 impl UserData for FieldObject {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
         callback::metamethod(fields, MetaMethod::Index, read);
@@ -67,17 +88,12 @@ fn read(lua: &Lua, this: &FieldObject, key: Value) -> Result<Value> {
     let Some(definition) = this.definitions.get(this.index) else {
         return Ok(Value::Nil);
     };
-    let text = match key_text(&key).as_str() {
-        // proxy.MYSQL_TYPE_*
-        "type" => return definition.column_type.0.into_lua(lua),
-        // The column's alias.
-        "name" => &definition.name,
-        // The column's name.
-        "org_name" => &definition.org_name,
-        // The table's alias.
-        "table" => &definition.table,
-        // The table's name.
-        "org_table" => &definition.org_table,
+    let text = match api::readable(FIELDS, &key) {
+        Some("type") => return definition.column_type.0.into_lua(lua),
+        Some("name") => &definition.name,
+        Some("org_name") => &definition.org_name,
+        Some("table") => &definition.table,
+        Some("org_table") => &definition.org_table,
         _ => return Ok(Value::Nil),
     };
     match text.is_empty() {

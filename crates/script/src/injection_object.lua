@@ -202,4 +202,4 @@ local function finish()
   now.object, now.resultset = nil, nil
 end
 
-return begin, finish
+return begin, finish, injection_fields, resultset_fields

@@ -5,12 +5,114 @@
 use std::cell::RefCell;
 use std::time::Duration;
 
-use mlua::{BString, Error, Function, IntoLuaMulti, Lua, Result};
+use mlua::{BString, Error, Function, IntoLuaMulti, Lua, Result, Table};
 use protocol::DecodeError;
 use tracing::info;
 
+use crate::api::{Field, Object};
 use crate::rows::Chunk;
 use crate::{Buffered, InjectionResult, resultset};
+
+/// `inj`
+pub(crate) const OBJECT: Object = Object {
+    path: "inj",
+    class: "mysql_proxy.Injection",
+    text: "What `read_query_result` is called with: a query and what came of it. Good for that one call.",
+    fields: FIELDS,
+};
+
+const FIELDS: &[Field] = &[
+    Field::read(
+        "id",
+        "integer",
+        "The number given to `proxy.queries:append()`.",
+    ),
+    Field::read("type", "integer", "The old name of `id`."),
+    Field::read("query", "string", "The query: command byte and body."),
+    Field::read(
+        "query_time",
+        "integer",
+        "Microseconds from queueing the query to its response's first packet.",
+    ),
+    Field::read(
+        "response_time",
+        "integer",
+        "Microseconds from queueing the query to its response's last packet.",
+    ),
+    Field::read(
+        "resultset",
+        "mysql_proxy.Resultset",
+        "What came back; never nil.",
+    ),
+];
+
+/// `inj.resultset`
+pub(crate) const RESULTSET: Object = Object {
+    path: "inj.resultset",
+    class: "mysql_proxy.Resultset",
+    text: "The response to a query: numbers of all of it; `fields` and `rows` of its first resultset. `fields`, `rows` and \
+           `raw` raise an error unless the query was queued with `resultset_is_needed`.",
+    fields: RESULTSET_FIELDS,
+};
+
+const RESULTSET_FIELDS: &[Field] = &[
+    Field::read("row_count", "integer", "Rows of all resultsets."),
+    Field::read(
+        "bytes",
+        "integer",
+        "Bytes of their packets, headers included.",
+    ),
+    Field::read(
+        "flags",
+        "mysql_proxy.Flags",
+        "The server's state at the end of the response.",
+    ),
+    Field::read("warning_count", "integer", "How many SHOW WARNINGS has."),
+    Field::read(
+        "affected_rows",
+        "integer|nil",
+        "nil where the response ends with a resultset.",
+    ),
+    Field::read(
+        "insert_id",
+        "integer|nil",
+        "nil where the response ends with a resultset.",
+    ),
+    Field::read(
+        "query_status",
+        "integer|nil",
+        "`proxy.MYSQLD_PACKET_OK`, also for resultsets, or `_ERR`; nil where the server asks for a file (LOAD DATA LOCAL).",
+    ),
+    Field::read(
+        "fields",
+        "mysql_proxy.ResultsetField[]",
+        "The columns; empty where there is no resultset.",
+    ),
+    Field::read(
+        "rows",
+        "(fun(): string[]|nil)|nil",
+        "An iterator: `for row in inj.resultset.rows do`. A row is a table of strings, NULL is nil. nil where there is no \
+         resultset. Rows of prepared statements raise an error.",
+    ),
+    Field::read(
+        "raw",
+        "string|nil",
+        "The response's first packet, without header.",
+    ),
+];
+
+/// `inj.resultset.flags`
+pub(crate) const FLAGS: Object = Object {
+    path: "inj.resultset.flags",
+    class: "mysql_proxy.Flags",
+    text: "A new table at each access.",
+    fields: &[
+        Field::read("in_trans", "boolean", "A transaction is open."),
+        Field::read("auto_commit", "boolean", "`autocommit` is on."),
+        Field::read("no_good_index_used", "boolean", "The server says so."),
+        Field::read("no_index_used", "boolean", "The server says so."),
+    ],
+};
 
 thread_local! {
     /// What the hook that runs on this thread was called with.
@@ -24,6 +126,9 @@ pub(crate) struct InjectionObject {
     pub(crate) begin: Function,
     /// Lets go of `inj`.
     pub(crate) finish: Function,
+    /// The functions behind the fields of `inj` and `inj.resultset`, by name.
+    #[cfg(test)]
+    pub(crate) fields: (Table, Table),
 }
 
 impl InjectionObject {
@@ -68,8 +173,14 @@ impl InjectionObject {
         })?;
         let source = lua.load(include_str!("injection_object.lua"));
         let source = source.set_name("=mysql-proxy");
-        let (begin, finish) = source.call((query, raw, fields, rows, chunk, not_found))?;
-        Ok(Self { begin, finish })
+        let functions = source.call((query, raw, fields, rows, chunk, not_found))?;
+        let (begin, finish, _fields, _resultset_fields): (_, _, Table, Table) = functions;
+        Ok(Self {
+            begin,
+            finish,
+            #[cfg(test)]
+            fields: (_fields, _resultset_fields),
+        })
     }
 }
 
@@ -131,4 +242,28 @@ fn malformed(error: &DecodeError) -> String {
 /// Fits in 64 bits for half a million years.
 fn microseconds(duration: Duration) -> u64 {
     duration.as_micros() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_lua_side_has_what_is_declared() {
+        let lua = Lua::new();
+        let object = InjectionObject::install(&lua).unwrap();
+        let sides = [
+            (&object.fields.0, FIELDS),
+            (&object.fields.1, RESULTSET_FIELDS),
+        ];
+        for (table, declared) in sides {
+            let keys = table
+                .pairs::<String, Function>()
+                .map(|pair| pair.unwrap().0);
+            let declared = declared.iter().map(|field| field.name.to_owned());
+            assert_eq!(keys.collect::<BTreeSet<_>>(), declared.collect());
+        }
+    }
 }

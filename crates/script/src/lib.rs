@@ -5,9 +5,10 @@
 //!
 //! * [`State`]: one Lua state; loads the script, opens and closes connections' environments, calls hooks
 //! * [`Connection`]: what `proxy.connection`, `proxy.queries` and `proxy.global.backends` show, lent for one hook
+//! * [`api`]: what scripts see, as data
 //! * [`Hook`], [`Decision`], [`Response`]: what a hook is called for and what it answers
 
-mod answer;
+pub mod api;
 mod builtin_module;
 mod callback;
 mod connection;
@@ -15,6 +16,7 @@ mod constants;
 mod decision;
 mod dispatch;
 mod fields;
+mod hook;
 mod injection;
 mod injection_object;
 mod interpreter;

@@ -9,10 +9,40 @@ use protocol::auth::mysql_native_password::{
 };
 use tracing::error;
 
+use crate::api::{Field, Object};
 use crate::builtin_module::{self, string};
 use crate::callback;
 
 const CHALLENGE_BYTES: usize = 20;
+
+/// `mysql.password`
+pub(crate) const MODULE: Object = Object {
+    path: "require(\"mysql.password\")",
+    class: "mysql_proxy.Password",
+    text: "What `mysql_native_password` computes. Also the global `password` once it is required.",
+    fields: &[
+        Field::read(
+            "hash",
+            "fun(password: string): string",
+            "SHA1 of the password.",
+        ),
+        Field::read(
+            "scramble",
+            "fun(challenge: string, hash: string): string",
+            "The answer to a challenge; empty when a length is wrong.",
+        ),
+        Field::read(
+            "unscramble",
+            "fun(challenge: string, response: string, double_hash: string): string",
+            "The hash behind an answer; empty when a length is wrong.",
+        ),
+        Field::read(
+            "check",
+            "fun(challenge: string, response: string, double_hash: string): boolean",
+            "Whether the answer is right for the stored double hash.",
+        ),
+    ],
+};
 
 /// The module's table.
 ///

@@ -13,8 +13,76 @@ use std::fmt;
 
 use mlua::{Error, FromLuaMulti, IntoLuaMulti, Lua, Result, Table, Value};
 
+use crate::api::{Field, Object};
 use crate::builtin_module::{self, integer, string};
 use crate::callback::{self, bad_argument};
+
+/// `mysql.proto`
+pub(crate) const MODULE: Object = Object {
+    path: "require(\"mysql.proto\")",
+    class: "mysql_proxy.Proto",
+    text: "Packets to tables and back, without headers. Also the global `proto` once it is required. In decoded tables an \
+           empty string is absent; encoders ignore keys that they do not know. What cannot be decoded raises an error.",
+    fields: &[
+        Field::read(
+            "from_err_packet",
+            DECODER,
+            "`errmsg`, `sqlstate`, `errcode`",
+        ),
+        Field::read("to_err_packet", ENCODER, "The same."),
+        Field::read(
+            "from_ok_packet",
+            DECODER,
+            "`server_status`, `insert_id`, `warnings`, `affected_rows`",
+        ),
+        Field::read("to_ok_packet", ENCODER, "The same."),
+        Field::read("from_eof_packet", DECODER, "`server_status`, `warnings`"),
+        Field::read("to_eof_packet", ENCODER, "The same."),
+        Field::read(
+            "from_challenge_packet",
+            DECODER,
+            "A greeting: `protocol_version`, `server_version`, `thread_id`, `capabilities`, `charset`, `server_status`, \
+             `challenge`, `auth_plugin_name`",
+        ),
+        Field::read(
+            "to_challenge_packet",
+            ENCODER,
+            "The same; `{}` makes a greeting that clients understand.",
+        ),
+        Field::read(
+            "from_response_packet",
+            "fun(packet: string, server_capabilities: integer): table",
+            "A login: `username`, `response`, `database`, `capabilities`, `charset`, `max_packet_size`, `auth_plugin_name`",
+        ),
+        Field::read("to_response_packet", ENCODER, "The same."),
+        Field::read(
+            "from_masterinfo_string",
+            DECODER,
+            "The contents of a master.info file.",
+        ),
+        Field::read("to_masterinfo_string", ENCODER, "The same."),
+        Field::read("from_stmt_prepare_packet", DECODER, "`stmt_text`"),
+        Field::read(
+            "from_stmt_prepare_ok_packet",
+            DECODER,
+            "`stmt_id`, `num_columns`, `num_params`, `warnings`",
+        ),
+        Field::read(
+            "from_stmt_execute_packet",
+            "fun(packet: string, parameters: integer): table",
+            "`stmt_id`, `flags`, `iteration_count`, `new_params_bound`, and `params` of `type` and `value`",
+        ),
+        Field::read(
+            "stmt_id_from_stmt_execute_packet",
+            "fun(packet: string): integer",
+            "The statement that is executed.",
+        ),
+        Field::read("from_stmt_close_packet", DECODER, "`stmt_id`"),
+    ],
+};
+
+const DECODER: &str = "fun(packet: string): table";
+const ENCODER: &str = "fun(fields: table): string";
 
 /// The module's table.
 ///

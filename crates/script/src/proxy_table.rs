@@ -5,11 +5,66 @@ use std::sync::Arc;
 
 use mlua::{AnyUserData, Lua, Result, Table};
 
+use crate::api::{Field, Object};
 use crate::constants;
 use crate::object::backends::Backends;
 use crate::object::connection::ConnectionObject;
 use crate::object::queries::Queries;
 use crate::{Shared, object};
+
+/// `proxy`
+pub(crate) const PROXY: Object = Object {
+    path: "proxy",
+    class: "mysql_proxy.Proxy",
+    text: "What the program gives to scripts. New keys belong to the connection.",
+    fields: &[
+        Field::read(
+            "connection",
+            "mysql_proxy.Connection",
+            "The connection whose hook runs.",
+        ),
+        Field::read(
+            "queries",
+            "mysql_proxy.Queries",
+            "What is sent to the server.",
+        ),
+        Field::read_write(
+            "response",
+            "mysql_proxy.Response",
+            "What is sent to the client.",
+        ),
+        Field::read(
+            "global",
+            "mysql_proxy.Global",
+            "What all connections of a Lua state share.",
+        ),
+        Field::read("shared", "mysql_proxy.Shared", "What all Lua states share."),
+        Field::read(
+            "PROXY_VERSION",
+            "integer",
+            "This program's version, one byte a part: 0x000901 for 0.9.1.",
+        ),
+    ],
+};
+
+/// `proxy.global`
+pub(crate) const GLOBAL: Object = Object {
+    path: "proxy.global",
+    class: "mysql_proxy.Global",
+    text: "A table that all connections of a Lua state share, for whatever scripts keep in it.",
+    fields: &[
+        Field::read(
+            "backends",
+            "mysql_proxy.Backend[]",
+            "The servers behind the proxy.",
+        ),
+        Field::read_write(
+            "config",
+            "table",
+            "Empty; by custom the settings of scripts and modules.",
+        ),
+    ],
+};
 
 /// `proxy`, and what is behind it.
 pub(crate) struct ProxyTable {

@@ -15,6 +15,79 @@ use thiserror::Error;
 use tracing::{info, warn};
 
 use crate::Response;
+use crate::api::{Field, Object};
+
+/// `proxy.response`
+pub(crate) const OBJECT: Object = Object {
+    path: "proxy.response",
+    class: "mysql_proxy.Response",
+    text: "What the client gets when a hook returns `proxy.PROXY_SEND_RESULT`: a table of the script's own, empty at the start \
+           of each `read_query`. One that cannot be sent is ERR 1105, and the log says what is wrong with it.",
+    fields: &[
+        Field::read_write(
+            "type",
+            "integer",
+            "`proxy.MYSQLD_PACKET_OK` (an OK, or a resultset), `_ERR` or `_RAW`.",
+        ),
+        Field::read_write("affected_rows", "integer|nil", "Of an OK; 0 unless set."),
+        Field::read_write("insert_id", "integer|nil", "Of an OK; 0 unless set."),
+        Field::read_write(
+            "resultset",
+            "mysql_proxy.ResponseResultset|nil",
+            "Makes an OK a result with rows.",
+        ),
+        Field::read_write(
+            "errmsg",
+            "string|nil",
+            "The text of an ERR, which needs it; cut to 512 bytes.",
+        ),
+        Field::read_write("errcode", "integer|nil", "Of an ERR; 1105 unless set."),
+        Field::read_write(
+            "sqlstate",
+            "string|nil",
+            "Five characters, of an ERR; `07000` unless set.",
+        ),
+        Field::read_write(
+            "packets",
+            "string[]|nil",
+            "Of `_RAW`: the packets themselves, without headers.",
+        ),
+    ],
+};
+
+/// `proxy.response.resultset`
+pub(crate) const RESULTSET: Object = Object {
+    path: "proxy.response.resultset",
+    class: "mysql_proxy.ResponseResultset",
+    text: "A result with rows.",
+    fields: &[
+        Field::read_write(
+            "fields",
+            "mysql_proxy.ResponseField[]",
+            "The columns; at least one.",
+        ),
+        Field::read_write(
+            "rows",
+            "any[][]",
+            "The rows. Cells are strings or numbers; nil, booleans and tables become NULL.",
+        ),
+    ],
+};
+
+/// `proxy.response.resultset.fields[i]`
+pub(crate) const COLUMN: Object = Object {
+    path: "proxy.response.resultset.fields[i]",
+    class: "mysql_proxy.ResponseField",
+    text: "A column.",
+    fields: &[
+        Field::read_write("name", "string", "Its name."),
+        Field::read_write(
+            "type",
+            "integer|nil",
+            "`proxy.MYSQL_TYPE_*`; `proxy.MYSQL_TYPE_STRING` unless set.",
+        ),
+    ],
+};
 
 /// `proxy.MYSQLD_PACKET_OK`
 const TYPE_OK: f64 = 0.0;

@@ -14,8 +14,8 @@ use protocol::response::error_code::UNKNOWN_ERROR;
 use thiserror::Error;
 use tracing::{error, info};
 
-use crate::answer::{self, Answer, Rule};
 use crate::dispatch::{Dispatch, Failure, Found, Returned};
+use crate::hook::{self, Answer, Rule};
 use crate::injection_object::InjectionObject;
 use crate::proxy_table::ProxyTable;
 use crate::script_file::ScriptFile;
@@ -372,7 +372,7 @@ impl State {
                 return Ok(Decision::Default);
             }
         };
-        Ok(match answer::read(rule, number, connection) {
+        Ok(match hook::answer(rule, number, connection) {
             Answer::Default => Decision::Default,
             Answer::SendQuery => Decision::SendQuery,
             Answer::IgnoreResult => Decision::IgnoreResult,

@@ -5,7 +5,8 @@ use std::os::unix::ffi::OsStrExt;
 use mlua::{IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 
 use crate::Endpoint;
-use crate::callback::{self, key_text};
+use crate::api::{self, Field, Object};
+use crate::callback;
 
 /// The numbers of the operating system, which scripts compare `type` with.
 const AF_UNIX: i64 = 1;
@@ -21,6 +22,33 @@ pub(crate) enum Address {
     Unresolved(String),
 }
 
+/// `src`, `dst`
+pub(crate) const OBJECT: Object = Object {
+    path: "client.src, client.dst, backend.dst",
+    class: "mysql_proxy.Address",
+    text: "The end of a connection.",
+    fields: FIELDS,
+};
+
+const FIELDS: &[Field] = &[
+    Field::read(
+        "type",
+        "integer|nil",
+        "The address family: 1 for a Unix socket, 2 for IPv4, 10 for IPv6. nil while the name was not looked up.",
+    ),
+    Field::read(
+        "name",
+        "string",
+        "`ip:port`, `[ip6]:port` or the socket's path; of a backend that was never reached, the name as configured.",
+    ),
+    Field::read(
+        "address",
+        "string|nil",
+        "The IP address, or the socket's path; empty for a client of a Unix socket.",
+    ),
+    Field::read("port", "integer|nil", "nil for a Unix socket."),
+];
+
 impl UserData for Address {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
         callback::metamethod(fields, MetaMethod::Index, read);
@@ -28,15 +56,11 @@ impl UserData for Address {
 }
 
 fn read(lua: &Lua, address: &Address, key: Value) -> Result<Value> {
-    match key_text(&key).as_str() {
-        // The address family: 1 for a Unix socket, 2 for IPv4, 10 for IPv6.
-        "type" => address.family().into_lua(lua),
-        // `ip:port`, `[ip6]:port` or the socket's path.
-        "name" => address.name(lua),
-        // The IP address or the socket's path; empty for a client of a Unix socket, which has none.
-        "address" => address.host(lua),
-        // nil for a Unix socket.
-        "port" => address.port().into_lua(lua),
+    match api::readable(FIELDS, &key) {
+        Some("type") => address.family().into_lua(lua),
+        Some("name") => address.name(lua),
+        Some("address") => address.host(lua),
+        Some("port") => address.port().into_lua(lua),
         _ => Ok(Value::Nil),
     }
 }

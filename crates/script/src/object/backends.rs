@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use mlua::{IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 
-use crate::callback::{self, bad_argument, key_text};
+use crate::api::{self, Field, Object};
+use crate::callback::{self, bad_argument};
 use crate::lent;
 use crate::object::address::Address;
 use crate::object::pool::Pool;
@@ -41,6 +42,36 @@ fn element(lua: &Lua, _: &Backends, key: Value) -> Result<Value> {
     }
 }
 
+/// `proxy.global.backends[i]`
+pub(crate) const OBJECT: Object = Object {
+    path: "proxy.global.backends[i]",
+    class: "mysql_proxy.Backend",
+    text: "A server behind the proxy, from 1 in the order of the command line; `#proxy.global.backends` is how many there \
+           are. Beyond the last it is nil.",
+    fields: FIELDS,
+};
+
+const FIELDS: &[Field] = &[
+    Field::read("dst", "mysql_proxy.Address", "Its address."),
+    Field::read_write(
+        "state",
+        "integer",
+        "`proxy.BACKEND_STATE_UNKNOWN` (never used), `_UP` or `_DOWN`. A script may mark it.",
+    ),
+    Field::read("type", "integer", "`proxy.BACKEND_TYPE_RW` or `_RO`."),
+    Field::read(
+        "connected_clients",
+        "integer",
+        "Clients that use it now; idle connections in the pool do not count.",
+    ),
+    Field::read_write(
+        "uuid",
+        "string|nil",
+        "The server's UUID, as a script noted it down; nil when none did.",
+    ),
+    Field::read("pool", "mysql_proxy.Pool", "Its idle connections."),
+];
+
 /// `proxy.global.backends[i]`; a new one at every access.
 #[derive(Debug)]
 struct Backend {
@@ -57,26 +88,20 @@ impl UserData for Backend {
 
 fn read(lua: &Lua, this: &Backend, key: Value) -> Result<Value> {
     let view = &this.view;
-    match key_text(&key).as_str() {
-        // Connections that clients use now; idle ones in the pool do not count.
-        "connected_clients" => view.connected_clients().into_lua(lua),
-        // The backend's address object.
-        "dst" => {
+    match api::readable(FIELDS, &key) {
+        Some("connected_clients") => view.connected_clients().into_lua(lua),
+        Some("dst") => {
             let known = view.dst().map(Address::Known);
             let address = known.unwrap_or_else(|| Address::Unresolved(view.configured_address()));
             address.into_lua(lua)
         }
-        // proxy.BACKEND_STATE_UNKNOWN, _UP or _DOWN.
-        "state" => (view.state() as u8).into_lua(lua),
-        // proxy.BACKEND_TYPE_RW or _RO.
-        "type" => (if view.is_read_only() { 2 } else { 1 }).into_lua(lua),
-        // The server's UUID as a script noted it down; nil when none did.
-        "uuid" => match view.uuid() {
+        Some("state") => (view.state() as u8).into_lua(lua),
+        Some("type") => (if view.is_read_only() { 2 } else { 1 }).into_lua(lua),
+        Some("uuid") => match view.uuid() {
             Some(uuid) => lua.create_string(uuid)?.into_lua(lua),
             None => Ok(Value::Nil),
         },
-        // The pool object: idle connections.
-        "pool" => Pool {
+        Some("pool") => Pool {
             backend: this.index,
         }
         .into_lua(lua),
@@ -85,14 +110,14 @@ fn read(lua: &Lua, this: &Backend, key: Value) -> Result<Value> {
 }
 
 fn write(lua: &Lua, this: &Backend, (key, value): (Value, Value)) -> Result<()> {
-    match key_text(&key).as_str() {
+    match api::writable(FIELDS, &key) {
         // What is no number, or none of the constants, is proxy.BACKEND_STATE_UNKNOWN.
-        "state" => this.view.set_state(match callback::integer(lua, &value) {
+        Some("state") => this.view.set_state(match callback::integer(lua, &value) {
             Some(1) => BackendState::Up,
             Some(2) => BackendState::Down,
             _ => BackendState::Unknown,
         }),
-        "uuid" => {
+        Some("uuid") => {
             let uuid = match &value {
                 Value::Nil => None,
                 value => {

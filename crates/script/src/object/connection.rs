@@ -2,6 +2,7 @@
 
 use mlua::{Error, IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 
+use crate::api::{self, Field, Object};
 use crate::callback::{self, bad_argument, key_text};
 use crate::lent;
 use crate::object::socket::{Identity, Socket};
@@ -13,6 +14,35 @@ pub(crate) struct ConnectionObject {
     pub(crate) id: u64,
 }
 
+/// `proxy.connection`
+pub(crate) const OBJECT: Object = Object {
+    path: "proxy.connection",
+    class: "mysql_proxy.Connection",
+    text: "The connection whose hook runs; no other can be reached.",
+    fields: FIELDS,
+};
+
+const FIELDS: &[Field] = &[
+    Field::read_write(
+        "backend_ndx",
+        "integer",
+        "The number of the backend in `proxy.global.backends`, from 1; 0 for none. Written in `connect_server` it chooses \
+         the backend, in `read_auth` another one for the client that has said who it is. In other hooks the backend \
+         stays, and the log says so.",
+    ),
+    Field::read("client", "mysql_proxy.Socket", "The client's side."),
+    Field::read(
+        "server",
+        "mysql_proxy.Socket|nil",
+        "The server's side; nil while there is no server.",
+    ),
+    Field::write(
+        "connection_close",
+        "boolean",
+        "`true` closes the connection when the command that is running has its answer.",
+    ),
+];
+
 impl UserData for ConnectionObject {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
         callback::metamethod(fields, MetaMethod::Index, read);
@@ -21,18 +51,15 @@ impl UserData for ConnectionObject {
 }
 
 fn read(lua: &Lua, this: &ConnectionObject, key: Value) -> Result<Value> {
-    match key_text(&key).as_str() {
-        // The backend's number in `proxy.global.backends`, from 1; 0 for none.
-        "backend_ndx" => lent::with(lua, this.id, |lent| {
+    match api::readable(FIELDS, &key) {
+        Some("backend_ndx") => lent::with(lua, this.id, |lent| {
             lent.connection.backend_ndx.cast_signed().into_lua(lua)
         }),
-        // The socket object of the client.
-        "client" => lent::with(lua, this.id, |_| {
+        Some("client") => lent::with(lua, this.id, |_| {
             let connection = this.id;
             Socket::Client { connection }.into_lua(lua)
         }),
-        // The socket object of the server; nil while none is attached.
-        "server" => lent::with(lua, this.id, |lent| {
+        Some("server") => lent::with(lua, this.id, |lent| {
             let server = lent.connection.server.as_ref();
             let server = server.filter(|_| !lent.server_given_up);
             let socket = server.map(|server| Socket::Server {
@@ -41,6 +68,13 @@ fn read(lua: &Lua, this: &ConnectionObject, key: Value) -> Result<Value> {
             });
             socket.into_lua(lua)
         }),
+        _ => moved(&key),
+    }
+}
+
+/// What was here before it belonged to one side.
+fn moved(key: &Value) -> Result<Value> {
+    match key_text(key).as_str() {
         name @ ("default_db" | "thread_id" | "mysqld_version") => {
             Err(Error::RuntimeError(format!(
                 "proxy.connection.{name} is deprecated, use proxy.connection.client.{name} or \
@@ -52,9 +86,9 @@ fn read(lua: &Lua, this: &ConnectionObject, key: Value) -> Result<Value> {
 }
 
 fn write(lua: &Lua, this: &ConnectionObject, (key, value): (Value, Value)) -> Result<()> {
-    match key_text(&key).as_str() {
-        // The backend to use, from 1. 0 gives up the server that is attached; without one it changes nothing.
-        "backend_ndx" => {
+    match api::writable(FIELDS, &key) {
+        // 0 gives up the server that is attached; without one it changes nothing.
+        Some("backend_ndx") => {
             let ndx = callback::integer(lua, &value)
                 .ok_or_else(|| bad_argument(3, "backend_ndx", "number", &value))?;
             let ndx = isize::try_from(ndx).unwrap_or(isize::MAX);
@@ -68,8 +102,7 @@ fn write(lua: &Lua, this: &ConnectionObject, (key, value): (Value, Value)) -> Re
                 Ok(())
             })
         }
-        // Closes the connection after the next result was delivered. Write-only.
-        "connection_close" => {
+        Some("connection_close") => {
             let Value::Boolean(close) = value else {
                 return Err(bad_argument(3, "connection_close", "boolean", &value));
             };

@@ -5,6 +5,7 @@ use std::time::Instant;
 use mlua::{Error, Function, Lua, MetaMethod, Result, Table, UserData, UserDataFields, Value};
 
 use crate::Injection;
+use crate::api::{Field, Object};
 use crate::callback::{self, bad_argument};
 use crate::lent;
 
@@ -18,6 +19,40 @@ pub(crate) struct Queries {
     pub(crate) connection: u64,
 }
 
+/// `proxy.queries`
+pub(crate) const OBJECT: Object = Object {
+    path: "proxy.queries",
+    class: "mysql_proxy.Queries",
+    text: "What the script sends in the place of the client's command, one after the other, when a hook returns \
+           `proxy.PROXY_SEND_QUERY`. Empty at the start of each `read_query`; `#proxy.queries` is how many wait.",
+    fields: FIELDS,
+};
+
+const FIELDS: &[Field] = &[
+    Field::read(
+        "append",
+        "fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean })",
+        "Behind all others. `id` is for `read_query_result` to tell queries apart; `packet` is the command byte and the \
+         body. With `resultset_is_needed` the result is kept for `read_query_result` and may be changed or dropped; \
+         without, it goes to the client as it comes.",
+    ),
+    Field::read(
+        "prepend",
+        "fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean })",
+        "As `append`, before all others.",
+    ),
+    Field::read(
+        "reset",
+        "fun(self: mysql_proxy.Queries)",
+        "Forgets all that wait.",
+    ),
+    Field::read(
+        "len",
+        "fun(self: mysql_proxy.Queries): integer",
+        "How many wait.",
+    ),
+];
+
 impl UserData for Queries {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
         fields.add_meta_field_with(MetaMethod::Index.name(), methods);
@@ -27,14 +62,14 @@ impl UserData for Queries {
 
 fn methods(lua: &Lua) -> Result<Table> {
     let methods = lua.create_table()?;
-    // append(id, packet [, { resultset_is_needed = BOOLEAN }]): behind all others.
-    methods.raw_set("append", queue(lua, "append")?)?;
-    // prepend(id, packet [, { resultset_is_needed = BOOLEAN }]): before all others.
-    methods.raw_set("prepend", queue(lua, "prepend")?)?;
-    // reset(): forgets all that wait.
-    methods.raw_set("reset", callback::method(lua, reset)?)?;
-    // len(), `#proxy.queries`: how many wait.
-    methods.raw_set("len", callback::method(lua, len)?)?;
+    for field in FIELDS {
+        let method = match field.name {
+            "reset" => callback::method(lua, reset)?,
+            "len" => callback::method(lua, len)?,
+            name => queue(lua, name)?,
+        };
+        methods.raw_set(field.name, method)?;
+    }
     methods.raw_set("__len", callback::method(lua, len)?)?;
     Ok(methods)
 }

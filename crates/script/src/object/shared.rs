@@ -5,22 +5,64 @@ use std::time::Duration;
 
 use mlua::{Error, IntoLua, Lua, Result, Table, Value};
 
+use crate::api::{Field, Object};
 use crate::callback::{self, bad_argument, type_name};
 use crate::shared::{Refused, Shared, Stored};
 
-/// `proxy.shared`.
+/// `proxy.shared`
+pub(crate) const OBJECT: Object = Object {
+    path: "proxy.shared",
+    class: "mysql_proxy.Shared",
+    text: "A dictionary that all Lua states share, where `proxy.global` is each state's own. Values are strings, numbers and \
+           booleans; each function is one atomic step. It takes at most `--lua-shared-limit` bytes; what does not fit is \
+           refused with `nil, \"full\"`.",
+    fields: FIELDS,
+};
+
+const FIELDS: &[Field] = &[
+    Field::read(
+        "get",
+        "fun(key: string): string|number|boolean|nil",
+        "The value; nil where there is none, or it has expired.",
+    ),
+    Field::read(
+        "set",
+        "fun(key: string, value: string|number|boolean|nil, seconds?: number): true|nil, string?",
+        "Stores a value, for so many seconds if they are given; nil deletes. `true`, or nil and `full`.",
+    ),
+    Field::read(
+        "add",
+        "fun(key: string, value: string|number|boolean, seconds?: number): true|nil, string?",
+        "Stores a value where there is none: `true`, or nil and `exists` or `full`.",
+    ),
+    Field::read(
+        "incr",
+        "fun(key: string, amount: number, initial?: number, seconds?: number): number|nil, string?",
+        "Adds to a number; where there is none, to `initial`. The sum, or nil and `not found`, `not a number` or `full`.",
+    ),
+    Field::read(
+        "delete",
+        "fun(key: string): boolean",
+        "`true` when there was something.",
+    ),
+    Field::read(
+        "ttl",
+        "fun(key: string): number|false|nil",
+        "Seconds that it still lives; `false` for ever, nil where there is nothing.",
+    ),
+];
+
+/// The table of functions.
 ///
 /// # Errors
 /// No memory.
 pub(crate) fn create(lua: &Lua, shared: &Arc<Shared>) -> Result<Table> {
     let table = lua.create_table()?;
-    // get(key): the value; nil where there is none, or it has expired.
     let this = Arc::clone(shared);
     let get = callback::create(lua, move |lua, key: Value| {
         this.get(&bytes(lua, 1, "get", &key)?)
             .map_or(Ok(Value::Nil), |value| into_lua(lua, value))
     })?;
-    // set(key, value [, seconds]): true; or nil and "full". nil as value deletes.
     let this = Arc::clone(shared);
     let set = callback::create(lua, move |lua, (key, value, ttl): (Value, Value, Value)| {
         let key = bytes(lua, 1, "set", &key)?;
@@ -31,13 +73,11 @@ pub(crate) fn create(lua: &Lua, shared: &Arc<Shared>) -> Result<Table> {
         let value = stored("set", &value)?;
         outcome(this.set(&key, value, seconds(lua, 3, "set", &ttl)?))
     })?;
-    // add(key, value [, seconds]): true; or nil and "exists" or "full".
     let this = Arc::clone(shared);
     let add = callback::create(lua, move |lua, (key, value, ttl): (Value, Value, Value)| {
         let (key, value) = (bytes(lua, 1, "add", &key)?, stored("add", &value)?);
         outcome(this.add(&key, value, seconds(lua, 3, "add", &ttl)?))
     })?;
-    // incr(key, number [, initial [, seconds]]): the sum; or nil and "not found", "not a number" or "full".
     let this = Arc::clone(shared);
     let incr = callback::create(
         lua,
@@ -55,12 +95,10 @@ pub(crate) fn create(lua: &Lua, shared: &Arc<Shared>) -> Result<Table> {
             })
         },
     )?;
-    // delete(key): true when there was something.
     let this = Arc::clone(shared);
     let delete = callback::create(lua, move |lua, key: Value| {
         Ok(this.delete(&bytes(lua, 1, "delete", &key)?))
     })?;
-    // ttl(key): seconds that it still lives; false for ever, nil where there is nothing.
     let this = Arc::clone(shared);
     let ttl = callback::create(lua, move |lua, key: Value| {
         match this.ttl(&bytes(lua, 1, "ttl", &key)?) {

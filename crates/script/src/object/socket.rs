@@ -3,6 +3,7 @@
 use mlua::{Error, IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 use tracing::error;
 
+use crate::api::{self, Field, Object};
 use crate::callback::{self, key_text};
 use crate::lent::{self, Lent};
 use crate::object::address::Address;
@@ -44,6 +45,58 @@ impl Identity {
     }
 }
 
+/// `proxy.connection.client`, `proxy.connection.server`
+pub(crate) const OBJECT: Object = Object {
+    path: "proxy.connection.client, proxy.connection.server",
+    class: "mysql_proxy.Socket",
+    text: "One side of the connection. What is not known yet reads nil, and the log says so.",
+    fields: FIELDS,
+};
+
+const FIELDS: &[Field] = &[
+    Field::read(
+        "src",
+        "mysql_proxy.Address",
+        "Where the connection comes from.",
+    ),
+    Field::read("dst", "mysql_proxy.Address", "Where it goes to."),
+    Field::read(
+        "default_db",
+        "string",
+        "The default database: of the login, COM_INIT_DB and `USE`; empty for none.",
+    ),
+    Field::read(
+        "username",
+        "string",
+        "Who logs in. Known from `read_auth` on.",
+    ),
+    Field::read(
+        "scrambled_password",
+        "string",
+        "The answer to the challenge, as it was sent. Known from `read_auth` on.",
+    ),
+    Field::read(
+        "auth_plugin_name",
+        "string",
+        "The authentication plugin: of the login, and before it of the greeting. Empty for none.",
+    ),
+    Field::read(
+        "mysqld_version",
+        "integer",
+        "The server's version, two digits a part: 50099 for 5.0.99. Known from `read_handshake` on.",
+    ),
+    Field::read(
+        "thread_id",
+        "integer",
+        "The server's number for the connection, as in SHOW PROCESSLIST. Known from `read_handshake` on.",
+    ),
+    Field::read(
+        "scramble_buffer",
+        "string",
+        "The challenge. Known from `read_handshake` on.",
+    ),
+];
+
 impl UserData for Socket {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
         callback::metamethod(fields, MetaMethod::Index, read);
@@ -51,18 +104,43 @@ impl UserData for Socket {
 }
 
 fn read(lua: &Lua, socket: &Socket, key: Value) -> Result<Value> {
-    let key = key_text(&key);
+    let Some(name) = api::readable(FIELDS, &key) else {
+        return undeclared(lua, socket, &key);
+    };
     match socket {
         Socket::Client { connection } => lent::with(lua, *connection, |lent| {
-            field(lua, &lent.connection, &lent.connection.client, &key)
+            field(lua, &lent.connection, &lent.connection.client, name)
         }),
         Socket::Server {
             connection,
             identity,
         } => lent::with(lua, *connection, |lent| {
-            field(lua, &lent.connection, attached(lent, identity)?, &key)
+            field(lua, &lent.connection, attached(lent, identity)?, name)
         }),
     }
+}
+
+fn undeclared(lua: &Lua, socket: &Socket, key: &Value) -> Result<Value> {
+    let (Socket::Client { connection } | Socket::Server { connection, .. }) = socket;
+    lent::with(lua, *connection, |lent| {
+        if let Socket::Server { identity, .. } = socket {
+            attached(lent, identity)?;
+        }
+        match key_text(key).as_str() {
+            "address" => Err(Error::runtime(
+                ".address is deprecated. Use .src.name or .dst.name instead",
+            )),
+            name => Ok(unknown(&lent.connection, name)),
+        }
+    })
+}
+
+fn unknown(connection: &Connection, name: &str) -> Value {
+    error!(
+        client = connection.client_name(),
+        "a socket object's .{name} is not known, or not yet: it reads nil"
+    );
+    Value::Nil
 }
 
 /// The server that the object was made for, while it is still this connection's.
@@ -78,24 +156,12 @@ fn attached<'a>(lent: &'a Lent, identity: &Identity) -> Result<&'a Peer> {
 
 fn field(lua: &Lua, connection: &Connection, peer: &Peer, key: &str) -> Result<Value> {
     match key {
-        // The default database: of the login and of COM_INIT_DB; empty for none.
         "default_db" => bytes(lua, &peer.default_db),
-        // Where the connection comes from, and where it goes to: address objects.
         "src" => address(lua, peer.src.as_ref()),
         "dst" => address(lua, peer.dst.as_ref()),
-        "address" => Err(Error::runtime(
-            ".address is deprecated. Use .src.name or .dst.name instead",
-        )),
-        _ => match login_field(lua, peer, key)?.or(greeting_field(lua, peer, key)?) {
-            Some(value) => Ok(value),
-            None => {
-                error!(
-                    client = connection.client_name(),
-                    "a socket object's .{key} is not known, or not yet: it reads nil"
-                );
-                Ok(Value::Nil)
-            }
-        },
+        _ => Ok(login_field(lua, peer, key)?
+            .or(greeting_field(lua, peer, key)?)
+            .unwrap_or_else(|| unknown(connection, key))),
     }
 }
 
@@ -106,9 +172,7 @@ fn login_field(lua: &Lua, peer: &Peer, key: &str) -> Result<Option<Value>> {
     };
     Ok(Some(match key {
         "username" => bytes(lua, &login.username)?,
-        // The authentication response as sent.
         "scrambled_password" => bytes(lua, &login.auth_response)?,
-        // Empty for none.
         "auth_plugin_name" => bytes(lua, &login.auth_plugin_name)?,
         _ => return Ok(None),
     }))
@@ -120,11 +184,8 @@ fn greeting_field(lua: &Lua, peer: &Peer, key: &str) -> Result<Option<Value>> {
         return Ok(None);
     };
     Ok(Some(match key {
-        // 50099 for 5.0.99
         "mysqld_version" => version_number(&greeting.server_version).into_lua(lua)?,
-        // The server's number for the connection, as in SHOW PROCESSLIST.
         "thread_id" => greeting.thread_id.into_lua(lua)?,
-        // The challenge that the password is hashed with.
         "scramble_buffer" => bytes(lua, &greeting.auth_plugin_data)?,
         "auth_plugin_name" => bytes(lua, &greeting.auth_plugin_name)?,
         _ => return Ok(None),

@@ -120,6 +120,7 @@ fn iterating_proxy_shows_what_connections_share_only() {
            for key, value in pairs(proxy) do
              if type(value) ~= 'number' then others[#others + 1] = key end
            end
+           table.sort(others)
            proxy.response = { type = 250, packets = { table.concat(others, ' ') } }
            return 2
          end",

@@ -512,3 +512,94 @@ fn misuse_of_the_dictionary_is_an_error_that_names_it() {
         );
     }
 }
+
+/// The declared fields of the object at `path`.
+fn declared(path: &str) -> Vec<script::api::Field> {
+    let objects = script::api::objects();
+    let object = objects.iter().find(|object| object.path == path);
+    object
+        .unwrap_or_else(|| panic!("{path} is not declared"))
+        .fields
+        .to_vec()
+}
+
+#[test]
+fn what_is_declared_is_there() {
+    let mut bench = Bench::new(CALCULATOR);
+    let mut connection = full_connection(&mut bench);
+    for (path, expression) in [
+        ("proxy", "proxy"),
+        ("proxy.connection", "proxy.connection"),
+        (
+            "proxy.connection.client, proxy.connection.server",
+            "proxy.connection.client",
+        ),
+        (
+            "client.src, client.dst, backend.dst",
+            "proxy.connection.client.src",
+        ),
+        ("proxy.global", "proxy.global"),
+        ("proxy.global.backends[i]", "proxy.global.backends[1]"),
+        (
+            "proxy.global.backends[i].pool",
+            "proxy.global.backends[1].pool",
+        ),
+        (
+            "proxy.global.backends[i].pool.users[name]",
+            "proxy.global.backends[1].pool.users.me",
+        ),
+        ("proxy.queries", "proxy.queries"),
+        ("proxy.shared", "proxy.shared"),
+        ("require(\"mysql.proto\")", "require('mysql.proto')"),
+        ("require(\"mysql.password\")", "require('mysql.password')"),
+    ] {
+        for field in declared(path) {
+            let field_of = format!("{expression}.{}", field.name);
+            let found = bench.answer(&mut connection, &format!("type({field_of})"));
+            let declared = match field.lua_type.split(['(', '<']).next() {
+                _ if field.access == script::api::Access::Write => "nil",
+                Some("fun") => "function",
+                Some("integer") => "number",
+                Some("string") | Some("string|nil") => "string",
+                Some("integer|nil") => "number",
+                Some(
+                    "mysql_proxy.Response" | "mysql_proxy.Global" | "mysql_proxy.Shared" | "table",
+                ) if field.name != "users" => "table",
+                _ => "userdata",
+            };
+            // What a script never set.
+            let may_be_nil = field.name == "uuid";
+            assert!(
+                found == declared || may_be_nil && found == "nil",
+                "{field_of}: {found}"
+            );
+        }
+    }
+}
+
+#[test]
+fn what_is_there_is_declared() {
+    let mut bench = Bench::new(CALCULATOR);
+    let mut connection = bench.open();
+    let constants = script::api::constants().iter();
+    let constants: Vec<_> = constants.flat_map(|constants| constants.values).collect();
+    for (path, expression) in [
+        ("proxy", "proxy"),
+        ("proxy.global", "proxy.global"),
+        ("proxy.shared", "proxy.shared"),
+        ("require(\"mysql.proto\")", "require('mysql.proto')"),
+        ("require(\"mysql.password\")", "require('mysql.password')"),
+    ] {
+        let keys = format!(
+            "(function() local keys = {{}} for key in pairs({expression}) do keys[#keys + 1] = key end \
+             return table.concat(keys, ' ') end)()"
+        );
+        let declared = declared(path);
+        for key in bench.answer(&mut connection, &keys).split(' ') {
+            let is_declared = declared.iter().any(|field| field.name == key)
+                || key.starts_with('_')
+                || path == "proxy" && constants.iter().any(|(name, _)| *name == key);
+            assert!(is_declared, "{expression}.{key}");
+        }
+    }
+}
