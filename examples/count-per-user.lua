@@ -21,7 +21,10 @@ function read_query(packet)
     proxy.response = {
         type = proxy.MYSQLD_PACKET_OK,
         resultset = {
-            fields = { { name = "user" }, { name = "queries", type = proxy.MYSQL_TYPE_LONGLONG } },
+            fields = {
+                { name = "user", type = proxy.MYSQL_TYPE_STRING },
+                { name = "queries", type = proxy.MYSQL_TYPE_LONGLONG },
+            },
             rows = rows,
         },
     }

@@ -6,8 +6,10 @@ mod shown_log;
 mod tour;
 
 use std::ffi::OsString;
+use std::fs;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
 use std::process::ExitCode;
 use std::thread::{self, JoinHandle};
 
@@ -16,15 +18,15 @@ use backend::{Address, Role};
 use clap::Parser;
 use clap::error::ErrorKind;
 use playground::{DATABASE, PASSWORD, Server, USER};
-use proxy::{Proxy, Settings, Shutdown};
+use proxy::{Proxy, ScriptSettings, Settings, Shutdown};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
 use self::shown_log::ShownLog;
 use crate::options::one_line;
 
-/// Starts two small servers, `a` and `b`, and the proxy in front of them; shows what happens when one dies, and stays
-/// up to be played with. No MySQL is needed and no file is written.
+/// Starts two small servers, `a` and `b`, and the proxy in front of them; shows what happens when one dies, and what a
+/// script does, and stays up to be played with. No MySQL is needed; the script is in a temporary directory.
 #[derive(Debug, Parser)]
 #[command(name = "mysql-proxy playground", max_term_width = 100)]
 struct Options {
@@ -35,6 +37,9 @@ struct Options {
     #[arg(long)]
     tour: bool,
 }
+
+/// Until the tour writes one.
+const NO_SCRIPT: &str = "-- Nothing yet: all goes on as without a script.\n";
 
 /// `arguments` start with the word `playground`.
 pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode> {
@@ -50,12 +55,15 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode> {
     let mut signals = Signals::new([SIGINT, SIGTERM]).context("cannot wait for signals")?;
     let log = ShownLog::install()?;
     let mut servers = [server("a")?, server("b")?];
-    let proxy = RunningProxy::start(options.proxy_address, &servers)?;
+    let directory = tempfile::tempdir().context("cannot make a directory for the script")?;
+    let script = directory.path().join("script.lua");
+    fs::write(&script, NO_SCRIPT).context("cannot write the script")?;
+    let proxy = RunningProxy::start(options.proxy_address, &servers, &script)?;
     introduce(&servers, &proxy)?;
-    tour::run(&mut servers, proxy.address, &log)?;
+    tour::run(&mut servers, proxy.address, &script, &log)?;
     // After the tour nobody is connected any more.
     if !options.tour {
-        invite(proxy.address)?;
+        invite(proxy.address, &script)?;
         signals.forever().next();
         say("\nGood-bye.")?;
         proxy.stop()?;
@@ -77,13 +85,15 @@ struct RunningProxy {
 }
 
 impl RunningProxy {
-    fn start(listen: SocketAddr, servers: &[Server]) -> Result<Self> {
+    fn start(listen: SocketAddr, servers: &[Server], script: &Path) -> Result<Self> {
         let address = |address: SocketAddr| address.to_string().parse::<Address>();
         let backends = servers
             .iter()
             .map(|server| Ok((address(server.address())?, Role::ReadWrite)))
             .collect::<Result<Vec<_>>>()?;
-        let proxy = Proxy::bind(Settings::new(address(listen)?, backends)).map_err(|error| {
+        let mut settings = Settings::new(address(listen)?, backends);
+        settings.script = Some(ScriptSettings::new(script.to_owned()));
+        let proxy = Proxy::bind(settings).map_err(|error| {
             anyhow!(
                 "{error}; --proxy-address={}:0 takes any free port",
                 host(listen.ip())
@@ -141,7 +151,7 @@ fn introduce(servers: &[Server], proxy: &RunningProxy) -> Result<()> {
     say(&format!("  proxy      {}", proxy.address))
 }
 
-fn invite(proxy: SocketAddr) -> Result<()> {
+fn invite(proxy: SocketAddr, script: &Path) -> Result<()> {
     let login = format!(
         "--host={} --port={} --user={USER} --password={PASSWORD}",
         proxy.ip(),
@@ -151,7 +161,9 @@ fn invite(proxy: SocketAddr) -> Result<()> {
         "\nYour turn. The table {DATABASE}.films waits behind the proxy:\n\n  \
          mariadb {login} --skip-ssl {DATABASE}\n  \
          mysql   {login} {DATABASE}\n\n\
-         SELECT @@hostname says which server you got. Ctrl-C ends it all."
+         SELECT @@hostname says which server you got. The script is {}: edit it, and connect\n\
+         again. Ctrl-C ends it all.",
+        script.display()
     ))
 }
 

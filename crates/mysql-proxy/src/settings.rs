@@ -107,30 +107,28 @@ fn script_settings(options: &ScriptOptions, base: &Path) -> Option<ScriptSetting
     let file = options.proxy_lua_script.as_ref()?;
     let modules = base.join("lib/mysql-proxy/lua");
     let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-    Some(ScriptSettings {
-        options: script::Options {
-            script: base.join(file),
-            lua_path: options.lua_path.clone(),
-            lua_cpath: options.lua_cpath.clone(),
-            default_lua_path: modules.join("?.lua").display().to_string(),
-            default_lua_cpath: modules.join("?.so").display().to_string(),
-            on_load_error: match options.on_load_error {
-                LoadErrorOption::KeepLast => OnLoadError::KeepLast,
-                LoadErrorOption::PassThrough => OnLoadError::PassThrough,
-                LoadErrorOption::Error => OnLoadError::Error,
-            },
-            on_hook_error: match options.on_hook_error {
-                HookErrorOption::Default => OnHookError::Default,
-                HookErrorOption::Error => OnHookError::Error,
-            },
-            hook_timeout: Some(options.hook_timeout).filter(|timeout| !timeout.is_zero()),
-            memory_limit: bytes(options.memory_limit),
-            shared: Arc::new(Shared::new(bytes(options.shared_limit))),
-        },
-        states: options.lua_states,
-        result_bytes_max: bytes(options.result_limit),
-        command_bytes_max: bytes(options.max_packet_bytes),
-    })
+    let mut settings = ScriptSettings::new(base.join(file));
+    settings.states = options.lua_states;
+    settings.result_bytes_max = bytes(options.result_limit);
+    settings.command_bytes_max = bytes(options.max_packet_bytes);
+    let state = &mut settings.options;
+    state.lua_path.clone_from(&options.lua_path);
+    state.lua_cpath.clone_from(&options.lua_cpath);
+    state.default_lua_path = modules.join("?.lua").display().to_string();
+    state.default_lua_cpath = modules.join("?.so").display().to_string();
+    state.on_load_error = match options.on_load_error {
+        LoadErrorOption::KeepLast => OnLoadError::KeepLast,
+        LoadErrorOption::PassThrough => OnLoadError::PassThrough,
+        LoadErrorOption::Error => OnLoadError::Error,
+    };
+    state.on_hook_error = match options.on_hook_error {
+        HookErrorOption::Default => OnHookError::Default,
+        HookErrorOption::Error => OnHookError::Error,
+    };
+    state.hook_timeout = Some(options.hook_timeout).filter(|timeout| !timeout.is_zero());
+    state.memory_limit = bytes(options.memory_limit);
+    state.shared = Arc::new(Shared::new(bytes(options.shared_limit)));
+    Some(settings)
 }
 
 /// Both lists in option order, read/write first. Without a script, clients need a read/write one.

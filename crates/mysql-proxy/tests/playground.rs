@@ -18,7 +18,7 @@ fn playground(arguments: &[&str]) -> Finished {
 }
 
 #[test]
-fn the_tour_shows_turns_a_death_and_a_return() {
+fn the_tour_shows_turns_a_death_a_return_and_a_script() {
     let finished = playground(&["--tour", "--proxy-address=127.0.0.1:0"]);
     let text = finished.text();
     assert_eq!(finished.stderr, "", "{text}");
@@ -37,6 +37,14 @@ fn the_tour_shows_turns_a_death_and_a_return() {
         "Server a comes back",
         "is up again",
         "client 7   got ",
+        "A script answers",
+        "function read_query(packet)",
+        "client 8   select 'hello': hello from the proxy",
+        "The greeting is edited",
+        "client 9   select 'hello': good evening",
+        "A mistake is made",
+        "log | (critical) lua_load_file(",
+        "client 10   select 'hello': good evening",
     ] {
         let at = rest.find(expected);
         let at = at.unwrap_or_else(|| panic!("`{expected}` is not where it should be: {text}"));

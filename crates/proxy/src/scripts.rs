@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +23,18 @@ pub struct ScriptSettings {
     pub result_bytes_max: usize,
     /// Bytes of one command that are joined for `read_query`.
     pub command_bytes_max: usize,
+}
+
+impl ScriptSettings {
+    /// The defaults of the command line, but for the paths where modules are looked for.
+    pub fn new(script: PathBuf) -> Self {
+        Self {
+            options: Options::new(script),
+            states: NonZeroUsize::MIN,
+            result_bytes_max: 256 << 20,
+            command_bytes_max: 1 << 30,
+        }
+    }
 }
 
 /// All states.

@@ -4,17 +4,13 @@
     reason = "the figures are what this program is for"
 )]
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use protocol::packet::put_payload;
 use protocol::resultset::{ColumnCount, ColumnDefinition41, ColumnFlags, ColumnType, TextRow};
 use protocol::{Capabilities, StatusFlags};
-use script::{
-    Buffered, Connection, Hook, Injection, InjectionResult, OnHookError, OnLoadError, Options,
-    Shared, State, Statistics,
-};
+use script::{Buffered, Connection, Hook, Injection, InjectionResult, Options, State, Statistics};
 
 const ROUNDS: usize = 15;
 const CALLS: u32 = 5_000;
@@ -98,7 +94,7 @@ fn hook(what: &str, source: &str, mut call: impl FnMut(&mut State, &mut Box<Conn
     let old = std::time::SystemTime::now() - Duration::from_secs(10);
     let file = std::fs::File::open(&script).expect("it was just written");
     file.set_modified(old).expect("the file is ours");
-    let mut state = State::new(options(script)).expect("a state");
+    let mut state = State::new(Options::new(script)).expect("a state");
     let mut connection = Box::new(Connection {
         id: 1,
         ..Connection::default()
@@ -112,21 +108,6 @@ fn hook(what: &str, source: &str, mut call: impl FnMut(&mut State, &mut Box<Conn
         })
         .min();
     println!("{:>8}  {what}", best.unwrap_or_default().as_nanos());
-}
-
-fn options(script: PathBuf) -> Options {
-    Options {
-        script,
-        lua_path: None,
-        lua_cpath: None,
-        default_lua_path: String::new(),
-        default_lua_cpath: String::new(),
-        on_load_error: OnLoadError::default(),
-        on_hook_error: OnHookError::default(),
-        hook_timeout: Some(Duration::from_secs(1)),
-        memory_limit: 0,
-        shared: Arc::new(Shared::new(10_000)),
-    }
 }
 
 fn result(buffered: Option<Arc<Buffered>>) -> InjectionResult {

@@ -50,6 +50,24 @@ pub struct Options {
     pub shared: Arc<Shared>,
 }
 
+impl Options {
+    /// No module's path is given, nothing is bounded but time and `proxy.shared`.
+    pub fn new(script: PathBuf) -> Self {
+        Self {
+            script,
+            lua_path: None,
+            lua_cpath: None,
+            default_lua_path: String::new(),
+            default_lua_cpath: String::new(),
+            on_load_error: OnLoadError::default(),
+            on_hook_error: OnHookError::default(),
+            hook_timeout: Some(Duration::from_secs(1)),
+            memory_limit: 0,
+            shared: Arc::new(Shared::new(64 << 20)),
+        }
+    }
+}
+
 /// What happens instead of what a hook that failed would have decided.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnHookError {

@@ -1,6 +1,8 @@
-//! The guided tour: turns, a death, a return. Every step checks what it says.
+//! The guided tour: turns, a death, a return, a script. Every step checks what it says.
 
+use std::fs;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -18,11 +20,21 @@ struct Clients {
     connected: usize,
 }
 
-pub(super) fn run(servers: &mut [Server; 2], proxy: SocketAddr, log: &ShownLog) -> Result<()> {
+pub(super) fn run(
+    servers: &mut [Server; 2],
+    proxy: SocketAddr,
+    script: &Path,
+    log: &ShownLog,
+) -> Result<()> {
     let mut clients = Clients {
         proxy,
         connected: 0,
     };
+    show_failover(servers, &mut clients, log)?;
+    show_script(&mut clients, script, log)
+}
+
+fn show_failover(servers: &mut [Server; 2], clients: &mut Clients, log: &ShownLog) -> Result<()> {
     let [a, _] = servers;
     let address = a.address();
 
@@ -57,7 +69,77 @@ pub(super) fn run(servers: &mut [Server; 2], proxy: SocketAddr, log: &ShownLog) 
     clients.connect_to_both()
 }
 
+const QUESTION: &str = "select 'hello'";
+
+fn show_script(clients: &mut Clients, path: &Path, log: &ShownLog) -> Result<()> {
+    say(&format!(
+        "\n4. A script answers. This is written into {}:\n\n{}",
+        path.display(),
+        script("hello from the proxy")
+    ))?;
+    write(path, &script("hello from the proxy"))?;
+    let mut before = clients.ask("hello from the proxy")?;
+    say(
+        "   The greeting is edited. Who is connected keeps the script, the next one gets the new:",
+    )?;
+    write(path, &script("good evening"))?;
+    clients.ask("good evening")?;
+    expect_answer(&mut before, "hello from the proxy")?;
+    say("   A mistake is made. The log tells of it, and the last version that worked goes on:")?;
+    write(
+        path,
+        "function read_query(packet -- the bracket is missing\n",
+    )?;
+    clients.ask("good evening")?;
+    expect_line(log, "lua_load_file(")?;
+    let answer = before.value("SELECT 6 * 7").context("another question")?;
+    ensure!(answer == "42", "6 * 7 is {answer}");
+    write(path, &script("hello from the proxy"))
+}
+
+/// It answers one question and lets all others pass.
+fn script(greeting: &str) -> String {
+    format!(
+        r#"function read_query(packet)
+    if packet:sub(2) ~= "{QUESTION}" then return end
+    proxy.response = {{
+        type = proxy.MYSQLD_PACKET_OK,
+        resultset = {{
+            fields = {{ {{ name = "greeting", type = proxy.MYSQL_TYPE_STRING }} }},
+            rows = {{ {{ "{greeting}" }} }},
+        }},
+    }}
+    return proxy.PROXY_SEND_RESULT
+end
+"#
+    )
+}
+
+fn write(path: &Path, script: &str) -> Result<()> {
+    fs::write(path, script).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn expect_answer(client: &mut Client, expected: &str) -> Result<()> {
+    let answer = client.value(QUESTION).context("the script's question")?;
+    ensure!(
+        answer == expected,
+        "{QUESTION} is answered {answer:?}, not {expected:?}"
+    );
+    Ok(())
+}
+
 impl Clients {
+    /// The next client gets this answer of the script.
+    fn ask(&mut self, expected: &str) -> Result<Client> {
+        let (mut client, _) = self.next()?;
+        expect_answer(&mut client, expected)?;
+        say(&format!(
+            "   client {}   {QUESTION}: {expected}",
+            self.connected
+        ))?;
+        Ok(client)
+    }
+
     /// The next client, who is to get the server of this name.
     fn connect(&mut self, expected: &str) -> Result<Client> {
         let (client, server) = self.next()?;
@@ -115,7 +197,13 @@ mod tests {
         let mut servers = [server("a"), server("b")];
         // No proxy: every client gets a.
         let not_the_proxy = servers[0].address();
-        let error = run(&mut servers, not_the_proxy, &ShownLog::default()).unwrap_err();
+        let error = run(
+            &mut servers,
+            not_the_proxy,
+            Path::new("/nowhere"),
+            &ShownLog::default(),
+        )
+        .unwrap_err();
         assert_eq!(
             error.to_string(),
             "client 2 got server a, but it was b's turn"
