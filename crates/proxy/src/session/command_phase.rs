@@ -159,8 +159,9 @@ impl Batch {
     }
 }
 
-/// An execution says in its flags whether it asks for a cursor. `None` until they are there.
-fn response_at(command: Command, bytes: &[u8]) -> Option<ResponseKind> {
+/// What follows the command whose packets start `bytes`: an execution says in its flags whether it asks for a cursor.
+/// `None` until they are there.
+pub(super) fn response_at(command: Command, bytes: &[u8]) -> Option<ResponseKind> {
     /// Behind the header: command, `int<4>` statement id.
     const FLAGS_AT: usize = PacketHeader::BYTES + 5;
     /// CURSOR_TYPE_READ_ONLY, CURSOR_TYPE_FOR_UPDATE, CURSOR_TYPE_SCROLLABLE

@@ -12,6 +12,7 @@ use protocol::{Command, ResponseTracker};
 use script::{Buffered, Decision, Hook, Injection, InjectionResult, Statistics};
 use tracing::error;
 
+use super::command_phase::response_at;
 use super::error::{Party, Refusal, SessionError};
 use super::link::Link;
 use super::script::Script;
@@ -63,9 +64,9 @@ async fn run_one(
         .first()
         .copied()
         .map_or(Command::SLEEP, Command);
-    let sequence_id = send(link, command, &injection.packet).await?;
+    let (sequence_id, response) = send(link, command, &injection.packet).await?;
     link.err_sequence_id = (!delivery.is_done).then_some(delivery.numbering.next_sequence_id());
-    let layout = match command.response_kind() {
+    let layout = match response {
         ResponseKind::None => return Ok(()),
         ResponseKind::Stream => return stream::relay(link, input).await,
         ResponseKind::Tracked(layout) => layout,
@@ -93,8 +94,13 @@ async fn run_one(
     exchange.deliver(link, script, delivery, injection).await
 }
 
-/// The query's packets. Scripts do not see query attributes; where both sides agreed on them there have to be some.
-async fn send(link: &mut Link, command: Command, packet: &[u8]) -> Result<u8, SessionError> {
+/// The query's packets; the last one's sequence id, and what follows it. Scripts do not see query attributes; where both
+/// sides agreed on them there have to be some.
+async fn send(
+    link: &mut Link,
+    command: Command,
+    packet: &[u8],
+) -> Result<(u8, ResponseKind), SessionError> {
     let mut bytes = Vec::new();
     let next = match packet.split_first() {
         Some((_, text)) if command == Command::QUERY => {
@@ -105,7 +111,8 @@ async fn send(link: &mut Link, command: Command, packet: &[u8]) -> Result<u8, Se
         _ => put_payload(&mut bytes, 0, packet),
     };
     link.write_backend(&bytes).await?;
-    Ok(next.wrapping_sub(1))
+    let response = response_at(command, &bytes).unwrap_or_else(|| command.response_kind());
+    Ok((next.wrapping_sub(1), response))
 }
 
 /// One query's response on its way.
