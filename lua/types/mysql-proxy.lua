@@ -234,6 +234,16 @@
 ---@field unscramble fun(challenge: string, response: string, double_hash: string): string The hash behind an answer; empty when a length is wrong.
 ---@field check fun(challenge: string, response: string, double_hash: string): boolean Whether the answer is right for the stored double hash.
 
+--- SQL as tokens, in the dialect that servers have by default. Also the global `tokenizer` once it is required.
+---@class mysql_proxy.Tokenizer
+---@field tokenize fun(sql: string): mysql_proxy.Token[] The tokens: `#tokens` are there, from `tokens[1]` on. `tokens[i] = nil` forgets one. More than 16 million of them are an error.
+
+--- A piece of SQL.
+---@class mysql_proxy.Token
+---@field text string Without quotes and comment signs; a doubled quote is one, backslashes are as they were.
+---@field token_id integer What it is, and for a keyword which one. The numbers never change.
+---@field token_name string The same as text: `TK_SQL_SELECT`, `TK_LITERAL` (a name), `TK_FUNCTION` (a name right before a parenthesis), `TK_STRING`, `TK_INTEGER`, `TK_FLOAT`, `TK_COMMENT`, `TK_COMMENT_MYSQL` (`/*! ... */`), `TK_COMMA` ...
+
 ---@type mysql_proxy.Proxy
 proxy = {}
 

@@ -94,6 +94,20 @@ fn print_queries() {
 }
 
 #[test]
+fn tokenise() {
+    let server = MariaDb::start(&[]);
+    let proxy = proxy("tokenise.lua", &[&server], &[]);
+    let mut client = connect(&proxy);
+    check_alive(&mut client);
+    proxy.wait_for_log("shape: SELECT ? * ?", DEADLINE);
+    run_all(
+        &mut client,
+        &["select 'it''s', \"/*\", -1.5e3 /* ; */ as `select`"],
+    );
+    proxy.wait_for_log("shape: SELECT ? , ? , - ? AS select", DEADLINE);
+}
+
+#[test]
 fn rewrite() {
     let server = MariaDb::start(&[]);
     let proxy = proxy("rewrite.lua", &[&server], &[]);

@@ -133,7 +133,8 @@ fn find(fields: &'static [Field], key: &Value, other_than: Access) -> Option<&'s
 /// All objects, in the order of the documentation.
 pub fn objects() -> Vec<Object> {
     use crate::{
-        fields, injection_object, mysql_password, mysql_proto, object, proxy_table, response,
+        fields, injection_object, mysql_password, mysql_proto, mysql_tokenizer, object,
+        proxy_table, response,
     };
     vec![
         proxy_table::PROXY,
@@ -155,6 +156,8 @@ pub fn objects() -> Vec<Object> {
         object::shared::OBJECT,
         mysql_proto::MODULE,
         mysql_password::MODULE,
+        mysql_tokenizer::MODULE,
+        mysql_tokenizer::TOKEN,
     ]
 }
 

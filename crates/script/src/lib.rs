@@ -24,6 +24,7 @@ mod lent;
 mod modules;
 mod mysql_password;
 mod mysql_proto;
+mod mysql_tokenizer;
 mod object;
 mod proxy_table;
 mod raw_call;

@@ -3,7 +3,7 @@
 use mlua::{Lua, Result, Table};
 
 use crate::callback;
-use crate::{mysql_password, mysql_proto};
+use crate::{mysql_password, mysql_proto, mysql_tokenizer};
 
 type Create = fn(&Lua) -> Result<Table>;
 
@@ -11,6 +11,7 @@ type Create = fn(&Lua) -> Result<Table>;
 const MODULES: &[(&str, &str, Create)] = &[
     ("mysql.password", "password", mysql_password::module),
     ("mysql.proto", "proto", mysql_proto::module),
+    ("mysql.tokenizer", "tokenizer", mysql_tokenizer::module),
 ];
 
 /// Puts the modules where `require` looks first. They are made when a script asks for them.

@@ -1,0 +1,214 @@
+//! `mysql.tokenizer`: SQL as tokens. What they are is said in `sql`.
+
+use mlua::{AnyUserData, IntoLua, Lua, MetaMethod, Result, Table, UserData, UserDataFields, Value};
+use sql::TokenId;
+
+use crate::api::{self, Field, Object};
+use crate::builtin_module::{self, string};
+use crate::callback::{self, bad_argument};
+
+/// `mysql.tokenizer`
+pub(crate) const MODULE: Object = Object {
+    path: "require(\"mysql.tokenizer\")",
+    class: "mysql_proxy.Tokenizer",
+    text: "SQL as tokens, in the dialect that servers have by default. Also the global `tokenizer` once it is required.",
+    fields: &[Field::read(
+        "tokenize",
+        "fun(sql: string): mysql_proxy.Token[]",
+        "The tokens: `#tokens` are there, from `tokens[1]` on. `tokens[i] = nil` forgets one. More than 16 million of \
+         them are an error.",
+    )],
+};
+
+/// `tokens[i]`
+pub(crate) const TOKEN: Object = Object {
+    path: "tokens[i]",
+    class: "mysql_proxy.Token",
+    text: "A piece of SQL.",
+    fields: TOKEN_FIELDS,
+};
+
+const TOKEN_FIELDS: &[Field] = &[
+    Field::read(
+        "text",
+        "string",
+        "Without quotes and comment signs; a doubled quote is one, backslashes are as they were.",
+    ),
+    Field::read(
+        "token_id",
+        "integer",
+        "What it is, and for a keyword which one. The numbers never change.",
+    ),
+    Field::read(
+        "token_name",
+        "string",
+        "The same as text: `TK_SQL_SELECT`, `TK_LITERAL` (a name), `TK_FUNCTION` (a name right before a parenthesis), \
+         `TK_STRING`, `TK_INTEGER`, `TK_FLOAT`, `TK_COMMENT`, `TK_COMMENT_MYSQL` (`/*! ... */`), `TK_COMMA` ...",
+    ),
+];
+
+/// Behind them are as many bytes as the text has at most.
+const TOKENS_MAX: usize = 16 << 20;
+
+/// The module's table.
+///
+/// # Errors
+/// No memory.
+pub(crate) fn module(lua: &Lua) -> Result<Table> {
+    let module = builtin_module::new(lua, "splits SQL into tokens")?;
+    module.raw_set("tokenize", callback::create(lua, tokenize)?)?;
+    Ok(module)
+}
+
+/// `tokenize(sql)`
+fn tokenize(lua: &Lua, sql: Value) -> Result<AnyUserData> {
+    let sql = string(lua, 1, "tokenize", &sql)?;
+    let mut tokens = Tokens::default();
+    for token in sql::tokenize(&sql) {
+        if tokens.entries.len() == TOKENS_MAX {
+            return Err(mlua::Error::runtime(format!(
+                "tokenize: the text has more than {TOKENS_MAX} tokens"
+            )));
+        }
+        tokens.texts.extend_from_slice(&token.text);
+        let end = tokens.texts.len();
+        tokens.entries.push((Some(token.id), end));
+    }
+    lua.create_userdata(tokens)
+}
+
+/// What `tokenize` gives.
+#[derive(Debug, Default)]
+struct Tokens {
+    /// One behind the other.
+    texts: Vec<u8>,
+    /// Each with the end of its text; `None` for one that was forgotten.
+    entries: Vec<(Option<TokenId>, usize)>,
+}
+
+/// `tokens[i]`: needs the others no more.
+#[derive(Debug)]
+struct Token {
+    id: TokenId,
+    text: Vec<u8>,
+}
+
+impl Tokens {
+    fn index(&self, lua: &Lua, key: &Value) -> Result<Option<usize>> {
+        let ndx = callback::integer(lua, key)
+            .ok_or_else(|| bad_argument(2, "tokens[...]", "number", key))?;
+        let index = usize::try_from(ndx).ok().and_then(|ndx| ndx.checked_sub(1));
+        Ok(index.filter(|&index| index < self.entries.len()))
+    }
+
+    fn token(&self, index: usize) -> Option<Token> {
+        let (id, end) = *self.entries.get(index)?;
+        let before = index
+            .checked_sub(1)
+            .and_then(|before| self.entries.get(before));
+        let start = before.map_or(0, |&(_, end)| end);
+        Some(Token {
+            id: id?,
+            text: self.texts.get(start..end)?.to_vec(),
+        })
+    }
+}
+
+impl UserData for Tokens {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        callback::metamethod(fields, MetaMethod::Index, |lua, this: &Self, key: Value| {
+            let token = this.index(lua, &key)?.and_then(|index| this.token(index));
+            token.map_or(Ok(Value::Nil), |token| token.into_lua(lua))
+        });
+        callback::metamethod(fields, MetaMethod::Len, |_, this: &Self, (): ()| {
+            Ok(this.entries.len())
+        });
+        fields.add_meta_field_with(MetaMethod::NewIndex.name(), |lua| {
+            callback::create(lua, forget)
+        });
+    }
+}
+
+/// `tokens[i] = nil`
+fn forget(lua: &Lua, (this, key, value): (AnyUserData, Value, Value)) -> Result<()> {
+    let mut tokens = this.borrow_mut::<Tokens>()?;
+    if !value.is_nil() {
+        return Err(mlua::Error::runtime(
+            "tokens[...] can only be set to nil, which forgets the token",
+        ));
+    }
+    if let Some(index) = tokens.index(lua, &key)? {
+        tokens.entries[index].0 = None;
+    }
+    Ok(())
+}
+
+impl UserData for Token {
+    fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
+        callback::metamethod(fields, MetaMethod::Index, |lua, this: &Self, key: Value| {
+            match api::readable(TOKEN_FIELDS, &key) {
+                Some("text") => lua.create_string(&this.text)?.into_lua(lua),
+                Some("token_id") => this.id.0.into_lua(lua),
+                Some("token_name") => this.id.name().into_lua(lua),
+                _ => Err(mlua::Error::runtime(format!(
+                    "tokens[...] has no {} field",
+                    callback::key_text(&key)
+                ))),
+            }
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(script: &str) {
+        let lua = Lua::new();
+        callback::install(&lua).unwrap();
+        let module = module(&lua).unwrap();
+        lua.globals().set("tokenizer", module).unwrap();
+        lua.load(script).exec().unwrap();
+    }
+
+    #[test]
+    fn tokens_are_counted_and_read() {
+        run("local tokens = tokenizer.tokenize('SELECT a\\0b, 1')
+             assert(type(tokens) == 'userdata' and #tokens == 6)
+             assert(tokens[1].text == 'SELECT' and tokens[1].token_id == 204)
+             assert(tokens[1].token_name == 'TK_SQL_SELECT')
+             assert(tokens[3].text == '\\0' and tokens[3].token_name == 'TK_UNKNOWN')
+             assert(tokens['2'].text == 'a')
+             for _, ndx in ipairs { -1, 0, 7, 2 ^ 60 } do assert(tokens[ndx] == nil) end
+             assert(#tokenizer.tokenize('') == 0)
+             assert(#tokenizer.tokenize(42) == 1)");
+    }
+
+    #[test]
+    fn a_token_outlives_the_others() {
+        run("local tokens = tokenizer.tokenize('a b c')
+             local b = tokens[2]
+             tokens[2] = nil
+             assert(#tokens == 3 and tokens[2] == nil)
+             assert(tokens[1].text == 'a' and tokens[3].text == 'c')
+             tokens[9] = nil
+             tokens = nil
+             collectgarbage()
+             assert(b.text == 'b')");
+    }
+
+    #[test]
+    fn misuse_is_an_error() {
+        run("local function fails(text, ...)
+               local ok, message = pcall(...)
+               assert(not ok and message:find(text, 1, true), message)
+             end
+             local tokens = tokenizer.tokenize('a')
+             fails('string expected, got nil', tokenizer.tokenize)
+             fails('string expected, got table', tokenizer.tokenize, {})
+             fails('number expected, got string', function() return tokens.x end)
+             fails('can only be set to nil', function() tokens[1] = 'b' end)
+             fails('tokens[...] has no x field', function() return tokens[1].x end)
+             fails('', function() tokens[1].text = 'b' end)");
+    }
+}
