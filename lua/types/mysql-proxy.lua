@@ -85,7 +85,7 @@
 
 --- The connection whose hook runs; no other can be reached.
 ---@class mysql_proxy.Connection
----@field backend_ndx integer The number of the backend in `proxy.global.backends`, from 1; 0 for none. Written in `connect_server` it chooses the backend, in `read_auth` another one for the client that has said who it is. In other hooks the backend stays, and the log says so.
+---@field backend_ndx integer The number of the backend in `proxy.global.backends`, from 1; 0 for none. Writing 0 gives the attached connection to its backend's pool; a number takes an idle connection of that backend in its place. In `connect_server` it chooses the backend: with `proxy.PROXY_IGNORE_RESULT` the idle connection is used, else a new one. In `read_auth` it sends the client to another backend. Without an idle connection for the client's user the number is kept and nothing else happens; a client with no connection at all then waits for one when it sends a command. A connection that others must not get (a transaction, a prepared statement, a lock ...) stays, and the log says why.
 ---@field client mysql_proxy.Socket The client's side.
 ---@field server mysql_proxy.Socket|nil The server's side; nil while there is no server.
 ---@field connection_close boolean `true` closes the connection when the command that is running has its answer.
@@ -123,13 +123,13 @@
 ---@field uuid string|nil The server's UUID, as a script noted it down; nil when none did.
 ---@field pool mysql_proxy.Pool Its idle connections.
 
---- A backend's idle connections. This version keeps none.
+--- A backend's idle connections. They come from hooks that write `proxy.connection.backend_ndx = 0`, and go to those that write a number.
 ---@class mysql_proxy.Pool
----@field min_idle_connections integer Noted down for scripts that agree on how many connections to keep; 0 unless set.
----@field max_idle_connections integer As `min_idle_connections`.
+---@field min_idle_connections integer A user with more idle connections than this lends them to clients that log in; 0 unless set. All Lua states share it.
+---@field max_idle_connections integer Noted down for scripts that agree on how many connections to keep; 0 unless set.
 ---@field users table<string, mysql_proxy.PoolUser> Idle connections by user name; never nil.
 
---- A user's idle connections; of the user `""`, everyone's.
+--- A user's idle connections. Of the user `""`: those of some user who has more than `min_idle_connections`. Of the client's own user, once it is logged in: those that suit what the client agreed on at its login.
 ---@class mysql_proxy.PoolUser
 ---@field cur_idle_connections integer How many there are.
 

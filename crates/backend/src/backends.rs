@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::choice::{Balance, least_connections, round_robin};
 use crate::probe::PROBE_INTERVAL;
 use crate::resolver::Resolver;
-use crate::{Address, Health, Role, SocketAddress, Stream};
+use crate::{Address, Health, Pool, Role, SocketAddress, Stream};
 
 /// One server.
 #[derive(Debug)]
@@ -29,6 +29,7 @@ pub struct Backend {
     last_address: Mutex<Option<SocketAddress>>,
     /// A name that scripts give it.
     uuid: Mutex<Option<Vec<u8>>>,
+    pool: Pool,
 }
 
 /// All servers, in option order: read/write first, then read-only.
@@ -59,6 +60,7 @@ impl Backends {
                 clients: AtomicUsize::new(0),
                 last_address: Mutex::default(),
                 uuid: Mutex::default(),
+                pool: Pool::default(),
             })
         };
         Self {
@@ -97,6 +99,11 @@ impl Backends {
             }
         };
         chosen.map(|index| ClientCount::new(&self.list[index]))
+    }
+
+    /// The backend at `index`, whatever its state.
+    pub fn get(&self, index: usize) -> Option<&Arc<Backend>> {
+        self.list.get(index)
     }
 
     /// The backend at `index` if it is up, whatever its role; it counts the client from now on.
@@ -163,6 +170,16 @@ impl Backend {
     /// Names it.
     pub fn set_uuid(&self, uuid: Option<Vec<u8>>) {
         *lock(&self.uuid) = uuid;
+    }
+
+    /// Its idle connections.
+    pub fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Counts a client that has a connection already.
+    pub fn hold(self: &Arc<Self>) -> ClientCount {
+        ClientCount::new(self)
     }
 
     /// True when it takes new clients.

@@ -7,6 +7,7 @@
 //! * [`Backend`], [`Backends`]: one server and all of them, with the choice for a new client
 //! * [`Health`]: up or down, since when and why
 //! * [`connector`]: from an address to a server's greeting
+//! * [`Pool`]: a backend's idle connections; [`ServerSession`]: what a server holds of one, and who may have it
 //! * [`probe`]: takes back servers that are down
 //! * [`abandoned_login`]: ends a login that its client gave up, so that the server holds nothing against our host
 
@@ -17,8 +18,10 @@ mod choice;
 pub mod connector;
 mod health;
 pub mod packet_io;
+pub mod pool;
 pub mod probe;
 mod resolver;
+mod server_session;
 mod stream;
 
 pub use address::{Address, AddressError, Target};
@@ -26,6 +29,8 @@ pub use backends::{Backend, Backends, ClientCount};
 pub use choice::Balance;
 pub use connector::{ConnectError, Greeted, Timeouts};
 pub use health::Health;
+pub use pool::{Applicant, Pool};
+pub use server_session::{ServerSession, Settings};
 pub use stream::{SocketAddress, Stream};
 
 /// What a backend is for.

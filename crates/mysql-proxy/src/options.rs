@@ -65,6 +65,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) script: ScriptOptions,
     #[command(flatten)]
+    pub(crate) pool: PoolOptions,
+    #[command(flatten)]
     pub(crate) compatibility: CompatibilityOptions,
 }
 
@@ -157,6 +159,30 @@ pub(crate) struct ScriptOptions {
     /// Bytes of a command that are joined for a script
     #[arg(long, value_name = "BYTES", value_parser = value::unsigned, default_value = "1073741824")]
     pub(crate) max_packet_bytes: u64,
+}
+
+/// Of idle connections, which only scripts make.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Connection pool")]
+pub(crate) struct PoolOptions {
+    /// What is done to an idle connection whose settings are not the client's: reset it and set them again, or nothing
+    #[arg(long = "proxy-pool-reset", value_name = "WAY", default_value = "auto")]
+    pub(crate) reset: PoolResetOption,
+    /// Seconds that a command waits for an idle connection to the backend that the script chose; 0 closes the client
+    #[arg(long = "proxy-pool-wait", value_name = "SECONDS", value_parser = value::grace, default_value = "10")]
+    pub(crate) wait: Seconds,
+    /// No effect, and said so at start: every client is authenticated by the server
+    #[arg(long = "proxy-pool-no-change-user")]
+    pub(crate) no_change_user: bool,
+}
+
+/// What is done to an idle connection whose settings are not the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum PoolResetOption {
+    /// It is reset, and the client's are set.
+    Auto,
+    /// Nothing.
+    Never,
 }
 
 /// What connections get while the script cannot be loaded.
@@ -282,7 +308,7 @@ pub(crate) struct LogOptions {
     pub(crate) backtrace_on_crash: bool,
 }
 
-/// Read by scripts, or by nothing any more. Only [`pool_no_change_user`](Self::pool_no_change_user) is looked at.
+/// Read by nothing any more.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Accepted from old configurations")]
 pub(crate) struct CompatibilityOptions {
@@ -292,9 +318,6 @@ pub(crate) struct CompatibilityOptions {
     /// No effect: plugins are built in
     #[arg(long, value_name = "DIRECTORY")]
     plugin_dir: Option<PathBuf>,
-    /// No effect: this version keeps no idle connections that it could reuse
-    #[arg(long = "proxy-pool-no-change-user")]
-    pub(crate) pool_no_change_user: bool,
     /// No effect
     #[arg(long)]
     proxy_skip_profiling: bool,

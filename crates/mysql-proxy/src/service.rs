@@ -38,9 +38,9 @@ pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> 
     if settings.log == Choice::Syslog {
         warn_of_syslog(options);
     }
-    if options.compatibility.pool_no_change_user {
-        tracing::info!(
-            "--proxy-pool-no-change-user has no effect: this version keeps no idle connections"
+    if options.pool.no_change_user {
+        tracing::warn!(
+            "--proxy-pool-no-change-user has no effect: the server authenticates every client, also on an idle connection"
         );
     }
     warnings

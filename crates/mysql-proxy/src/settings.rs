@@ -15,7 +15,7 @@ use script::{OnHookError, OnLoadError, Shared};
 use crate::log::Choice;
 use crate::options::{
     AddressList, BalanceOption, HookErrorOption, LoadErrorOption, LogOptions, Options,
-    ScriptOptions,
+    PoolResetOption, ScriptOptions,
 };
 
 /// What clients reach when no server is named.
@@ -99,6 +99,8 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     settings.read_timeout = timeouts.read.0.unwrap_or(settings.read_timeout);
     settings.write_timeout = timeouts.write.0.unwrap_or(settings.write_timeout);
     settings.shutdown_timeout = timeouts.shutdown;
+    settings.pool_wait = all.pool.wait;
+    settings.pool_resets = all.pool.reset == PoolResetOption::Auto;
     Ok(settings)
 }
 

@@ -59,6 +59,11 @@ impl<'a> ChangeUser<'a> {
         Ok(change)
     }
 
+    /// Appends connection attributes, pairs of lenenc strings, as [`Self::rest`] has them.
+    pub fn encode_attributes(attributes: &[u8], out: &mut Vec<u8>) {
+        Writer::new(out).lenenc_bytes(attributes);
+    }
+
     /// Appends the payload. The auth response has at most 255 bytes.
     pub fn encode(&self, capabilities: Capabilities, out: &mut Vec<u8>) {
         let mut writer = Writer::new(out);

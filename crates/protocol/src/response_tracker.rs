@@ -62,6 +62,10 @@ pub struct Summary {
     pub last_insert_id: Option<u64>,
     /// Of the last OK or EOF.
     pub warnings: u16,
+    /// Of a COM_STMT_PREPARE_OK.
+    pub statement_id: Option<u32>,
+    /// The response ended with an ERR, whatever came before it.
+    pub is_err: bool,
 }
 
 /// How far the bytes of one [`ResponseTracker::feed`] went.
@@ -312,6 +316,7 @@ impl ResponseTracker {
         self.see_first(ErrPacket::HEADER);
         self.summary.affected_rows = Some(0);
         self.summary.last_insert_id = Some(0);
+        self.summary.is_err = true;
         Ok(State::Ended)
     }
 
@@ -400,12 +405,13 @@ impl ResponseTracker {
         })
     }
 
-    fn prepare_start(&self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
+    fn prepare_start(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
         if first != OkPacket::HEADER {
             return Err(unexpected(self.state, first));
         }
         let mut reader = Reader::new("COM_STMT_PREPARE_OK", prefix);
-        reader.bytes(5, "statement id")?;
+        reader.u8("header")?;
+        self.summary.statement_id = Some(reader.u32("statement id")?);
         let columns = reader.u16("column count")?;
         let params = reader.u16("parameter count")?;
         reader.bytes(3, "warnings")?;

@@ -26,7 +26,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use backend::{Backends, probe};
+use backend::{Backends, pool, probe};
 pub use listener::BindError;
 use listener::Listener;
 pub use scripts::ScriptSettings;
@@ -124,6 +124,7 @@ fn watch_backends(context: &Context) {
     for backend in context.backends.iter() {
         let timeouts = context.settings.backend_timeouts();
         tokio::spawn(probe::watch(Arc::clone(backend), timeouts));
+        tokio::spawn(pool::watch(Arc::clone(backend)));
     }
 }
 

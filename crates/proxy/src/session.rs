@@ -2,7 +2,8 @@
 //!
 //! * [`connect`]: a backend is chosen and greets
 //! * [`login`]: the client logs in there
-//! * [`command_phase`]: command by command, until one side ends it; [`scripted`] where a script is asked about each
+//! * [`command_phase`]: command by command, until one side ends it; [`scripted`] where a script is asked about each,
+//!   [`pooling`] where it gives the backend's connection to others
 //! * [`last_words`]: what the client is told when it was not its own goodbye
 //!
 //! The connections' reads, writes and deadlines are [`link`]'s.
@@ -11,15 +12,17 @@ mod authentication;
 mod change_user;
 mod command_phase;
 mod connect;
-mod default_database;
+mod effect;
 mod error;
 mod injection;
 mod last_words;
 mod link;
 mod local_infile;
 mod login;
+mod pooling;
 mod response;
 mod script;
+mod script_login;
 mod scripted;
 mod stream;
 
@@ -78,33 +81,39 @@ pub(crate) async fn run(mut client: Stream, peer: Option<SocketAddr>, context: A
         script.as_deref_mut(),
     ))
     .await;
+    let mut ended = None;
     match established {
         Ok((login, rest)) => {
-            let link = Box::new(Link::new(*login, registration, context));
-            serve(link, rest, script.as_deref_mut(), peer).await;
+            let mut link = Box::new(Link::new(*login, registration, context));
+            if let Some(script) = &mut script {
+                link.settle(script);
+            }
+            ended = serve(link, rest, script.as_deref_mut(), peer).await;
         }
         Err(error) => log_end(id, peer, None, &error),
     }
     if let Some(script) = script {
-        Box::pin(script.disconnect()).await;
+        Box::pin(script.disconnect(ended)).await;
     }
 }
 
-/// From the first command to the last words.
+/// From the first command to the last words. What is left of a session that ended between two commands.
 async fn serve(
     mut link: Box<Link>,
     rest: Vec<u8>,
     script: Option<&mut Script>,
     peer: Option<SocketAddr>,
-) {
+) -> Option<Box<Link>> {
     let outcome = match script {
         None => command_phase::run(&mut link, rest).await,
         Some(script) => Box::pin(scripted::run(&mut link, script, rest)).await,
     };
-    if let Err(error) = outcome {
-        log_end(link.id(), peer, Some(&link.backend_name()), &error);
-        Box::pin(last_words::say(link, &error)).await;
-    }
+    let Err(error) = outcome else {
+        return Some(link);
+    };
+    log_end(link.id(), peer, Some(&link.backend_name()), &error);
+    Box::pin(last_words::say(link, &error)).await;
+    None
 }
 
 /// From the accepted client to one that is logged in, with what it sent behind its login.
@@ -118,7 +127,7 @@ async fn establish(
     let login = match (unless_expired(registration, connect).await, script) {
         (None, _) => Err(SessionError::Shutdown),
         (Some(Err(NoBackend::Answered(greeting))), Some(script)) => {
-            login::log_in_at_script(client, greeting, context, script).await
+            script_login::log_in(client, greeting, context, script).await
         }
         (Some(Err(error)), _) => {
             last_words::before_greeting(&mut client, &error.payloads()).await;

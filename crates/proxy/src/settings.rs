@@ -29,6 +29,10 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// What running commands and open transactions get when the proxy is told to stop.
     pub shutdown_timeout: Duration,
+    /// A command whose script wants an idle connection, and there is none; zero to close the client at once.
+    pub pool_wait: Duration,
+    /// A connection from the pool is made what the client's session was before.
+    pub pool_resets: bool,
     /// `None` without a script.
     pub script: Option<ScriptSettings>,
 }
@@ -48,6 +52,8 @@ impl Settings {
             read_timeout: 8 * hours,
             write_timeout: 8 * hours,
             shutdown_timeout: Duration::from_secs(10),
+            pool_wait: Duration::from_secs(10),
+            pool_resets: true,
             script: None,
         }
     }

@@ -1,13 +1,16 @@
 //! What a hook may see and change of its connection. Owned by the session and lent to the state for the length of one
 //! hook; Lua holds nothing of it.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
 use protocol::Capabilities;
+use tracing::info;
 
 use crate::Injection;
 
@@ -22,6 +25,12 @@ pub struct Connection {
     pub server: Option<Peer>,
     /// `proxy.connection.backend_ndx`: 1-based, 0 for none. A hook writes what it wants; the session reads it afterwards.
     pub backend_ndx: usize,
+    /// Whether the running hook may give the server up.
+    pub hold: Hold,
+    /// The running hook gave the attached server up.
+    pub is_released: bool,
+    /// The running hook took this idle connection.
+    pub taken: Option<Taken>,
     /// `proxy.connection.connection_close`, written by a hook.
     pub connection_close: bool,
     /// `proxy.queries`
@@ -30,13 +39,135 @@ pub struct Connection {
     pub backends: Vec<Arc<dyn BackendView>>,
     /// What was agreed on with the client: how a response to it is framed.
     pub capabilities: Capabilities,
+    /// A server has let the client in.
+    pub is_logged_in: bool,
 }
 
 impl Connection {
+    /// Gives up the server that is attached, if it may be; without one nothing changes.
+    pub(crate) fn release(&mut self) {
+        if self.server.is_none() {
+            return;
+        }
+        if let Some(taken) = self.taken.take() {
+            self.put_back(taken);
+        } else if let Some(reason) = self.hold.reason_to_stay() {
+            return info!(
+                client = self.client_name(),
+                "the server connection stays attached: pinned: {reason}"
+            );
+        } else {
+            self.is_released = true;
+        }
+        self.server = None;
+        self.backend_ndx = 0;
+    }
+
+    /// Changes to an idle connection of backend `ndx`. Where there is none, `backend_ndx` alone says what is wanted.
+    pub(crate) fn change_to(&mut self, ndx: usize) {
+        if let Hold::Pinned(reason) = self.hold
+            && self.taken.is_none()
+            && self.server.is_some()
+        {
+            return info!(
+                client = self.client_name(),
+                "a script asked for backend {ndx} where {} is attached: pinned: {reason}",
+                self.backend_ndx
+            );
+        }
+        let backend = ndx
+            .checked_sub(1)
+            .and_then(|index| self.backends.get(index));
+        let taken = backend.and_then(|backend| backend.take_idle(&self.applicant()));
+        if let Some(taken) = taken {
+            if let Some(earlier) = self.taken.take() {
+                self.put_back(earlier);
+            } else if self.server.is_some() {
+                self.is_released = true;
+            }
+            self.server = Some(taken.peer.clone());
+            self.taken = Some(taken);
+        }
+        self.backend_ndx = ndx;
+    }
+
+    /// What was taken is not wanted.
+    pub fn give_back_taken(&mut self) {
+        if let Some(taken) = self.taken.take() {
+            self.put_back(taken);
+        }
+    }
+
+    /// No server is attached.
+    pub fn detach(&mut self) {
+        self.give_back_taken();
+        self.server = None;
+        self.backend_ndx = 0;
+    }
+
+    fn put_back(&self, taken: Taken) {
+        if let Some(backend) = self.backends.get(taken.backend) {
+            backend.put_back(taken);
+        }
+    }
+
+    /// The client as one who asks for a connection.
+    pub fn applicant(&self) -> Applicant<'_> {
+        let login = self.client.login.as_ref();
+        Applicant {
+            username: login.map_or(&[], |login| &login.username),
+            capabilities: login.map(|_| self.capabilities),
+            logs_in: matches!(self.hold, Hold::Vacant | Hold::Choosing) && !self.is_logged_in,
+        }
+    }
+
     /// The client's address, for the log.
     pub(crate) fn client_name(&self) -> Option<String> {
         self.client.src.as_ref().map(ToString::to_string)
     }
+}
+
+/// Whether a hook may give the attached server up, and take another one's idle connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hold {
+    /// There is none to give up; the login is to come.
+    #[default]
+    Vacant,
+    /// The client has said who it is, and may still log in elsewhere.
+    Choosing,
+    /// Logged in, and between two commands.
+    Free,
+    /// It stays, for this reason.
+    Pinned(&'static str),
+}
+
+/// An idle connection on its way from the pool to the session.
+pub struct Taken {
+    /// Of the backend, from 0.
+    pub backend: usize,
+    /// `proxy.connection.server` from now on.
+    pub peer: Peer,
+    /// The session knows what is in it.
+    pub connection: Box<dyn Any + Send + Sync>,
+}
+
+impl fmt::Debug for Taken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Taken")
+            .field("peer", &self.peer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Who asks for an idle connection, or how many there are.
+#[derive(Debug, Clone, Copy)]
+pub struct Applicant<'a> {
+    /// Empty before the login.
+    pub username: &'a [u8],
+    /// What it agreed on; `None` before that, and for somebody else.
+    pub capabilities: Option<Capabilities>,
+    /// It will log in on the connection, so it may get another user's.
+    pub logs_in: bool,
 }
 
 /// One side's socket object.
@@ -126,4 +257,22 @@ pub trait BackendView: fmt::Debug + Send + Sync {
     fn uuid(&self) -> Option<Vec<u8>>;
     /// `uuid = ...`
     fn set_uuid(&self, uuid: Option<Vec<u8>>);
+    /// `pool.min_idle_connections`, `pool.max_idle_connections`
+    fn idle_limits(&self) -> (&AtomicI64, &AtomicI64);
+    /// Idle connections that the applicant could get one of.
+    fn idle_connections(&self, applicant: &Applicant<'_>) -> usize;
+    /// One of them.
+    fn take_idle(&self, applicant: &Applicant<'_>) -> Option<Taken>;
+    /// It is idle again, behind all others.
+    fn put_back(&self, taken: Taken);
+}
+
+impl Hold {
+    fn reason_to_stay(self) -> Option<&'static str> {
+        match self {
+            Self::Free => None,
+            Self::Vacant | Self::Choosing => Some("the login is not done"),
+            Self::Pinned(reason) => Some(reason),
+        }
+    }
 }

@@ -12,8 +12,6 @@ use crate::Connection;
 pub(crate) struct Lent {
     /// The session's own, on loan; an empty one while no hook runs.
     pub(crate) connection: Box<Connection>,
-    /// The hook let go of its backend, so `proxy.connection.server` is nil for the rest of it.
-    pub(crate) server_given_up: bool,
     /// A hook runs.
     is_lent: bool,
 }
@@ -60,7 +58,6 @@ impl<'a> Loan<'a> {
     fn new(owner: &'a mut Box<Connection>) -> Self {
         DESK.with_borrow_mut(|lent| {
             mem::swap(&mut lent.connection, owner);
-            lent.server_given_up = false;
             lent.is_lent = true;
         });
         Self { owner }

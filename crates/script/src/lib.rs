@@ -36,7 +36,9 @@ mod shared;
 mod state;
 mod watchdog;
 
-pub use connection::{BackendState, BackendView, Connection, Endpoint, Greeting, Login, Peer};
+pub use connection::{
+    Applicant, BackendState, BackendView, Connection, Endpoint, Greeting, Hold, Login, Peer, Taken,
+};
 pub use decision::{Decision, Hook, Response};
 pub use injection::{Buffered, Injection, InjectionResult, Statistics};
 pub use shared::Shared;

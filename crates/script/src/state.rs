@@ -21,8 +21,7 @@ use crate::proxy_table::ProxyTable;
 use crate::script_file::ScriptFile;
 use crate::watchdog::{Stopped, Watchdog};
 use crate::{
-    Connection, Decision, Hook, Response, Shared, callback, interpreter, lent, modules, object,
-    response,
+    Connection, Decision, Hook, Response, Shared, callback, interpreter, lent, modules, response,
 };
 
 /// What a state is made with.
@@ -154,7 +153,6 @@ impl State {
     fn create(options: &Options) -> mlua::Result<Self> {
         let lua = interpreter::create(options)?;
         callback::install(&lua)?;
-        object::pool::install(&lua);
         modules::preload(&lua)?;
         let injection = InjectionObject::install(&lua)?;
         let proxy = ProxyTable::install(&lua, &options.shared)?;
@@ -352,7 +350,7 @@ impl State {
         });
         if result.is_err() {
             connection.queries.clear();
-            connection.backend_ndx = 0;
+            connection.detach();
             connection.connection_close = false;
         }
         result

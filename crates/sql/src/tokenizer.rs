@@ -37,18 +37,34 @@ impl<'a> Iterator for Tokenizer<'a> {
             return Some(self.next_of_words());
         }
         self.rest = &self.rest[span(self.rest, is_space)..];
-        let first = *self.rest.first()?;
+        let start = self.rest;
+        let first = *start.first()?;
         let token = self.comment();
         let token = token.or_else(|| match first {
             b'\'' | b'"' => Some(self.quoted(first, TokenId::STRING)),
             b'`' => Some(self.quoted(first, TokenId::LITERAL)),
             _ => self.number_or_words(),
         });
-        Some(token.unwrap_or_else(|| self.symbol()))
+        let mut token = token.unwrap_or_else(|| self.symbol());
+        if self.words.is_empty() {
+            token.raw = &start[..start.len() - self.rest.len()];
+        }
+        Some(token)
     }
 }
 
 impl<'a> Tokenizer<'a> {
+    /// What no token was made of yet.
+    pub fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
+    /// Goes on behind the line's end.
+    pub fn skip_line(&mut self) {
+        let line = span(self.rest, |byte| byte != b'\n');
+        self.take(line);
+    }
+
     fn take(&mut self, bytes: usize) -> &'a [u8] {
         let (taken, rest) = self.rest.split_at(bytes.min(self.rest.len()));
         self.rest = rest;
@@ -96,8 +112,8 @@ impl<'a> Tokenizer<'a> {
         match doubled {
             0 => Token::new(id, raw),
             _ => Token {
-                id,
                 text: Cow::Owned(without_doubles(raw, quote, id)),
+                ..Token::new(id, raw)
             },
         }
     }
@@ -175,6 +191,7 @@ impl<'a> Token<'a> {
         Self {
             id,
             text: Cow::Borrowed(text),
+            raw: text,
         }
     }
 }

@@ -504,11 +504,13 @@ fn a_summary_is_kept_in_passing() {
     let then_err = Summary {
         affected_rows: Some(0),
         last_insert_id: Some(0),
+        is_err: true,
         ..resultset
     };
     let then_ok = Summary {
         affected_rows: Some(7),
-        ..then_err
+        last_insert_id: Some(0),
+        ..resultset
     };
     let nothing = StatusFlags::empty();
     assert_eq!(run(&rows.clone().ok(nothing)), then_ok);

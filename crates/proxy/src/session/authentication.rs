@@ -23,7 +23,7 @@ use tokio::time::{sleep, timeout};
 
 use super::error::{Party, Refusal, SessionError};
 use super::script::Script;
-use script::Hook;
+use script::{Hold, Hook};
 
 /// What a backend gets to check a password: it may ask a directory or a person's telephone.
 const BACKEND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -56,6 +56,9 @@ pub(super) struct Authentication<'a> {
     pub(super) is_backend_waiting: bool,
     /// Packets of the backend so far.
     backend_packets: u8,
+    /// What the client gets once the backend's connection is in its pool, where the script put it: whoever comes next
+    /// shall find it there.
+    pub(super) held_back: Vec<Vec<u8>>,
     /// Is asked about every packet of the backend.
     pub(super) script: Option<&'a mut Script>,
 }
@@ -104,6 +107,7 @@ impl<'a> Authentication<'a> {
             password: None,
             is_backend_waiting: true,
             backend_packets: 0,
+            held_back: Vec::new(),
             script,
         }
     }
@@ -156,6 +160,16 @@ impl<'a> Authentication<'a> {
             }
             _ => Ok(FirstAnswer::Relay),
         }
+    }
+
+    /// Nothing was said on the backend's connection.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.is_backend_waiting && !self.has_backend_spoken()
+    }
+
+    /// The backend has answered something.
+    pub(super) fn has_backend_spoken(&self) -> bool {
+        self.backend_packets > 0
     }
 
     /// Sends a packet of the exchange to the backend.
@@ -285,17 +299,28 @@ impl<'a> Authentication<'a> {
             return self.send_client(payload).await;
         };
         script.share_login();
-        match script.call(Hook::ReadAuthResult(payload)).await {
+        if payload.first() == Some(&OkPacket::HEADER) {
+            script.connection.is_logged_in = true;
+            script.connection.hold = Hold::Free;
+        }
+        let (payloads, is_err) = match script.call(Hook::ReadAuthResult(payload)).await {
             script::Decision::SendResult(response) => {
-                for payload in &response.payloads {
-                    self.send_client(payload).await?;
-                }
-                match response.is_err() {
-                    true => Err(SessionError::Denied),
-                    false => Ok(()),
-                }
+                let is_err = response.is_err();
+                (response.payloads, is_err)
             }
-            _ => self.send_client(payload).await,
+            _ => (vec![payload.to_vec()], false),
+        };
+        script.connection.is_released &= !is_err;
+        if script.connection.is_released {
+            self.held_back = payloads;
+            return Ok(());
+        }
+        for payload in &payloads {
+            self.send_client(payload).await?;
+        }
+        match is_err {
+            true => Err(SessionError::Denied),
+            false => Ok(()),
         }
     }
 

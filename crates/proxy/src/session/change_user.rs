@@ -2,6 +2,7 @@
 
 use backend::packet_io::PacketReader;
 use protocol::change_user::ChangeUser;
+use protocol::response_tracker::Summary;
 
 use super::authentication::{Authentication, Decision, FirstAnswer};
 use super::error::{Party, SessionError};
@@ -28,8 +29,10 @@ pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), Ses
     link.nonce = nonce;
     *input = Buffer::from(reader.into_rest());
     link.err_sequence_id = Some(sequence_id.wrapping_add(1));
-    if let Decision::Accepted(status) = decision? {
-        link.status = status;
+    link.summary = Summary::default();
+    match decision? {
+        Decision::Accepted(status) => link.status = status,
+        Decision::Denied => link.summary.is_err = true,
     }
     link.err_sequence_id = None;
     Ok(())

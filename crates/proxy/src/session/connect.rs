@@ -1,9 +1,12 @@
 //! A backend for a new client: the next one that is up, or the next after it when it turns out not to be.
 
+use std::sync::Arc;
+
 use backend::connector::{ConnectError, connect as connect_to};
-use backend::{ClientCount, Greeted};
+use backend::{ClientCount, Greeted, ServerSession, Stream};
+use protocol::connection_phase::HandshakeV10;
 use protocol::response::{ErrPacket, error_code};
-use script::{Decision, Hook};
+use script::{Decision, Hold, Hook};
 use tokio::time::Instant;
 use tracing::{info, warn};
 
@@ -15,7 +18,49 @@ use super::script::Script;
 #[derive(Debug)]
 pub(super) struct Connected {
     pub(super) count: ClientCount,
-    pub(super) greeted: Greeted,
+    pub(super) stream: Stream,
+    pub(super) handshake: Arc<HandshakeV10>,
+    /// What the client is greeted with.
+    pub(super) greeting: Vec<u8>,
+    /// Of an idle connection: who is logged in there, and gives way to the client.
+    pub(super) session: Option<Box<ServerSession>>,
+}
+
+impl Connected {
+    fn new(count: ClientCount, greeted: Greeted) -> Self {
+        Self {
+            count,
+            stream: greeted.stream,
+            handshake: Arc::new(greeted.handshake),
+            greeting: greeted.payload,
+            session: None,
+        }
+    }
+
+    /// The greeting is the server's, with the nonce that it goes by now.
+    pub(super) fn reused(count: ClientCount, stream: Stream, session: Box<ServerSession>) -> Self {
+        let mut greeting = Vec::new();
+        HandshakeV10 {
+            auth_plugin_data: session.nonce.clone(),
+            ..HandshakeV10::clone(&session.handshake)
+        }
+        .encode(&mut greeting);
+        Self {
+            count,
+            stream,
+            handshake: Arc::clone(&session.handshake),
+            greeting,
+            session: Some(session),
+        }
+    }
+}
+
+/// What a new client may get.
+enum Chosen {
+    /// A connection to this backend, to be made.
+    Backend(ClientCount),
+    /// This one, which the script took.
+    Idle(Box<Connected>),
 }
 
 /// Nobody greets.
@@ -40,12 +85,14 @@ pub(super) async fn connect(
     let mut tried = Vec::new();
     let mut refusal = None;
     let mut shortage = None;
-    while let Some(count) = choose(context, script.as_deref_mut(), &tried).await? {
+    while let Some(chosen) = choose(context, script.as_deref_mut(), &tried).await? {
+        let count = match chosen {
+            Chosen::Backend(count) => count,
+            Chosen::Idle(connected) => return Ok(*connected),
+        };
         let backend = count.backend();
         match connect_to(backend, context.settings.backend_timeouts()).await {
-            Ok(greeted) => {
-                return Ok(Connected { count, greeted });
-            }
+            Ok(greeted) => return Ok(Connected::new(count, greeted)),
             Err(ConnectError::Unreachable(reason)) => backend.mark_down(Instant::now(), &reason),
             Err(ConnectError::Shortage(reason)) => {
                 let address = backend.address();
@@ -81,7 +128,7 @@ pub(super) async fn connect_to_one(
 ) -> Result<Connected, String> {
     let backend = count.backend();
     match connect_to(backend, context.settings.backend_timeouts()).await {
-        Ok(greeted) => Ok(Connected { count, greeted }),
+        Ok(greeted) => Ok(Connected::new(count, greeted)),
         Err(error) => {
             if let ConnectError::Unreachable(reason) = &error {
                 backend.mark_down(Instant::now(), reason);
@@ -91,32 +138,44 @@ pub(super) async fn connect_to_one(
     }
 }
 
-/// The script's backend if it is up, else the next one. A number that names no backend is nobody.
+/// The idle connection that the script took, or its backend if that is up, else the next one. A number that names no
+/// backend is nobody.
 async fn choose(
     context: &Context,
     script: Option<&mut Script>,
     tried: &[usize],
-) -> Result<Option<ClientCount>, NoBackend> {
+) -> Result<Option<Chosen>, NoBackend> {
     let backends = &context.backends;
     let Some(script) = script else {
-        return Ok(backends.choose(tried));
+        return Ok(backends.choose(tried).map(Chosen::Backend));
     };
-    script.connection.backend_ndx = 0;
-    script.connection.server = None;
-    if let Decision::SendResult(response) = script.call(Hook::ConnectServer).await {
+    script.connection.detach();
+    script.connection.hold = Hold::Vacant;
+    let decision = script.call(Hook::ConnectServer).await;
+    if decision == Decision::IgnoreResult
+        && let Some((index, (stream, session))) = script.take_idle()
+        && let Some(backend) = backends.get(index)
+    {
+        let connected = Connected::reused(backend.hold(), stream, session);
+        return Ok(Some(Chosen::Idle(Box::new(connected))));
+    }
+    let chosen = script.connection.backend_ndx;
+    script.connection.detach();
+    if let Decision::SendResult(response) = decision {
         return Err(NoBackend::Answered(response.payloads));
     }
-    let Some(index) = script.connection.backend_ndx.checked_sub(1) else {
-        return Ok(backends.choose(tried));
+    let Some(index) = chosen.checked_sub(1) else {
+        return Ok(backends.choose(tried).map(Chosen::Backend));
     };
-    if index >= backends.iter().count() {
+    if backends.get(index).is_none() {
         return Ok(None);
     }
     let wanted = match tried.contains(&index) {
         true => None,
         false => backends.take(index),
     };
-    Ok(wanted.or_else(|| backends.choose(tried)))
+    let count = wanted.or_else(|| backends.choose(tried));
+    Ok(count.map(Chosen::Backend))
 }
 
 impl NoBackend {

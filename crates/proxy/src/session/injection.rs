@@ -6,17 +6,19 @@ use std::time::Instant;
 use protocol::command::{Layout, ResponseKind};
 use protocol::packet::{Renumbering, put_payload};
 use protocol::query::Query;
-use protocol::response::{ErrPacket, OkPacket, error_code};
+use protocol::response::{ErrPacket, error_code};
 use protocol::response_tracker::Next;
 use protocol::{Command, ResponseTracker};
 use script::{Buffered, Decision, Hook, Injection, InjectionResult, Statistics};
 use tracing::error;
 
 use super::command_phase::response_at;
+use super::effect::Effect;
 use super::error::{Party, Refusal, SessionError};
 use super::link::Link;
+use super::pooling::{NO_SERVER, Readiness};
 use super::script::Script;
-use super::{default_database, local_infile, stream};
+use super::{local_infile, stream};
 use crate::buffer::Buffer;
 
 /// What the client has got in answer to its command.
@@ -36,20 +38,24 @@ pub(super) async fn run_queue(
     delivery: &mut Delivery,
 ) -> Result<(), SessionError> {
     while let Some(injection) = script.connection.queries.pop_front() {
-        if link.backend.is_none() {
-            script.connection.queries.clear();
-            return match delivery.is_done {
-                true => Ok(()),
-                false => Err(SessionError::Script(
-                    "I have no server backend, closing connection",
-                )),
-            };
+        let command = command_of(&injection.packet);
+        let next_sequence_id = (!delivery.is_done).then(|| delivery.numbering.next_sequence_id());
+        match link.ready(script, command, next_sequence_id).await? {
+            Readiness::Ready => run_one(link, script, input, delivery, injection).await?,
+            Readiness::NoServer if delivery.is_done => script.connection.queries.clear(),
+            Readiness::NoServer => return Err(SessionError::Script(NO_SERVER)),
+            Readiness::Refused(refusal) => {
+                script.connection.queries.clear();
+                delivery.refuse(link, command, &refusal).await?;
+            }
         }
-        run_one(link, script, input, delivery, injection).await?;
-        script.keep_backend(link.backend_ndx());
     }
     link.err_sequence_id = None;
     Ok(())
+}
+
+fn command_of(packet: &[u8]) -> Command {
+    packet.first().copied().map_or(Command::SLEEP, Command)
 }
 
 async fn run_one(
@@ -59,15 +65,15 @@ async fn run_one(
     delivery: &mut Delivery,
     injection: Injection,
 ) -> Result<(), SessionError> {
-    let command = injection
-        .packet
-        .first()
-        .copied()
-        .map_or(Command::SLEEP, Command);
+    let command = command_of(&injection.packet);
+    let effect = Effect::of(&injection.packet, link.capabilities);
     let (sequence_id, response) = send(link, command, &injection.packet).await?;
     link.err_sequence_id = (!delivery.is_done).then_some(delivery.numbering.next_sequence_id());
     let layout = match response {
-        ResponseKind::None => return Ok(()),
+        ResponseKind::None => {
+            effect.apply(link, script);
+            return Ok(());
+        }
         ResponseKind::Stream => return stream::relay(link, input).await,
         ResponseKind::Tracked(layout) => layout,
         // The exchange of a login cannot be injected; its first packet is its answer.
@@ -90,8 +96,11 @@ async fn run_one(
             "a script sent two results for one command",
         ));
     }
-    exchange.receive(link, input, delivery).await?;
-    exchange.deliver(link, script, delivery, injection).await
+    let last = exchange.receive(link, input, delivery).await?;
+    effect.apply(link, script);
+    exchange
+        .deliver(link, script, (delivery, last), injection)
+        .await
 }
 
 /// The query's packets; the last one's sequence id, and what follows it. Scripts do not see query attributes; where both
@@ -124,6 +133,20 @@ struct Exchange {
     kept: Option<Kept>,
 }
 
+/// The end of a response, on its way to the client.
+struct Last {
+    output: Buffer,
+    bytes: usize,
+}
+
+impl Last {
+    async fn send(mut self, link: &mut Link, delivery: &mut Delivery) -> Result<(), SessionError> {
+        link.err_sequence_id = None;
+        let bytes = &mut self.output.bytes_mut()[..self.bytes];
+        delivery.pass_on(link, bytes).await
+    }
+}
+
 /// A response that is kept.
 struct Kept {
     /// As they came.
@@ -134,14 +157,16 @@ struct Kept {
 }
 
 impl Exchange {
+    /// The end of a response that is not kept is left for later: when the client has it, the hook has run.
     async fn receive(
         &mut self,
         link: &mut Link,
         input: &mut Buffer,
         delivery: &mut Delivery,
-    ) -> Result<(), SessionError> {
+    ) -> Result<Last, SessionError> {
         let mut output = Buffer::take();
         let mut next = Next::Bytes;
+        let mut last_bytes = 0;
         while next != Next::End {
             if next == Next::LocalInfile {
                 // The client's file is wanted now, whoever wanted the response.
@@ -158,28 +183,37 @@ impl Exchange {
             }
             link.read_response(&mut output, input).await?;
             self.first_at.get_or_insert_with(Instant::now);
-            next = self.take(link, &mut output, delivery).await?;
+            (next, last_bytes) = self.take(link, &mut output, delivery).await?;
         }
         link.responded(&self.tracker);
-        match output.bytes().len() {
-            0 => Ok(()),
-            unsolicited => Err(SessionError::Unsolicited(unsolicited)),
+        let unsolicited = output.bytes().len() - last_bytes;
+        let last = Last {
+            output,
+            bytes: last_bytes,
+        };
+        if unsolicited == 0 {
+            return Ok(last);
         }
+        if self.kept.is_none() {
+            last.send(link, delivery).await?;
+        }
+        Err(SessionError::Unsolicited(unsolicited))
     }
 
-    /// What was read: kept, or sent on.
+    /// What was read: kept, or sent on but for the response's last bytes, as many as are said.
     async fn take(
         &mut self,
         link: &mut Link,
         output: &mut Buffer,
         delivery: &mut Delivery,
-    ) -> Result<Next, SessionError> {
+    ) -> Result<(Next, usize), SessionError> {
         let is_full = output.is_full();
         let malformed = |error| SessionError::Malformed(Party::Backend, error);
         let progress = self.tracker.feed(output.bytes()).map_err(malformed)?;
         let bytes = &mut output.bytes_mut()[..progress.consumed];
         match &mut self.kept {
             Some(kept) => kept.push(bytes),
+            None if progress.next == Next::End => return Ok((Next::End, progress.consumed)),
             None => {
                 link.err_sequence_id = None;
                 delivery.pass_on(link, bytes).await?;
@@ -189,7 +223,7 @@ impl Exchange {
         if is_full && progress.next == Next::Bytes {
             output.grow();
         }
-        Ok(progress.next)
+        Ok((progress.next, 0))
     }
 
     /// The script decides what the client gets.
@@ -197,10 +231,9 @@ impl Exchange {
         mut self,
         link: &mut Link,
         script: &mut Script,
-        delivery: &mut Delivery,
+        (delivery, last): (&mut Delivery, Last),
         injection: Injection,
     ) -> Result<(), SessionError> {
-        self.track_database(script, &injection);
         let kept = self.kept.take();
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_too_large) {
             return delivery.send(link, &[kept.refusal().payload()]).await;
@@ -213,7 +246,9 @@ impl Exchange {
             })
         });
         let result = self.result(link, injection, buffered.clone());
-        let decision = script.call(Hook::ReadQueryResult(Box::new(result))).await;
+        let decision = link
+            .call(script, Hook::ReadQueryResult(Box::new(result)))
+            .await;
         match (decision, buffered) {
             (Decision::Default | Decision::SendQuery, Some(buffered)) => {
                 // The script's last hold on it ended with its hook.
@@ -223,16 +258,7 @@ impl Exchange {
             }
             (Decision::SendResult(answer), Some(_)) => delivery.send(link, &answer.payloads).await,
             (Decision::IgnoreResult, Some(_)) => Ok(()),
-            // It has been passed on as it came.
-            (_, None) => Ok(()),
-        }
-    }
-
-    fn track_database(&self, script: &mut Script, injection: &Injection) {
-        if self.tracker.summary().first == Some(OkPacket::HEADER)
-            && let Some(database) = default_database::named_by(&injection.packet)
-        {
-            script.use_db(&database);
+            (_, None) => last.send(link, delivery).await,
         }
     }
 
@@ -316,6 +342,19 @@ impl Delivery {
             next = put_payload(&mut packets, next, payload);
         }
         self.send_kept(link, packets).await
+    }
+
+    /// An ERR of ours in the place of a response, where the command has one.
+    pub(super) async fn refuse(
+        &mut self,
+        link: &mut Link,
+        command: Command,
+        refusal: &Refusal,
+    ) -> Result<(), SessionError> {
+        match command.response_kind() {
+            ResponseKind::None => Ok(()),
+            _ => self.send(link, &[refusal.payload()]).await,
+        }
     }
 
     /// [`Self::send`] for a response as it came, but for its sequence ids.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
-use backend::{ClientCount, Stream};
+use backend::{Backend, ClientCount, ServerSession, Stream};
 use protocol::response_tracker::Summary;
 use protocol::{Capabilities, ResponseTracker, StatusFlags};
 use tokio::io::AsyncWrite;
@@ -40,6 +40,10 @@ pub(super) struct Link {
     timer: Timer,
     /// What was seen of the latest response.
     pub(super) summary: Summary,
+    /// What the backend holds of the session; only where a script may give the connection to others.
+    pub(super) session: Option<Box<ServerSession>>,
+    /// The connection came from a pool, and nothing was said on it since.
+    pub(super) is_from_pool: bool,
     count: Option<ClientCount>,
     registration: Registration,
     context: Arc<Context>,
@@ -71,6 +75,8 @@ impl Link {
             is_client_done: false,
             timer,
             summary: Summary::default(),
+            session: login.session,
+            is_from_pool: false,
             count,
             registration,
             context,
@@ -87,6 +93,38 @@ impl Link {
         self.count
             .as_ref()
             .map_or(0, |count| count.backend().index() + 1)
+    }
+
+    /// The backend's connection, for its pool. The session goes on without one.
+    pub(super) fn detach(&mut self) -> Option<(ClientCount, Stream, Box<ServerSession>)> {
+        let mut session = self.session.take()?;
+        let (count, stream) = self.count.take().zip(self.backend.take())?;
+        session.status = self.status;
+        session.nonce = std::mem::take(&mut self.nonce);
+        self.status = StatusFlags::AUTOCOMMIT;
+        Some((count, stream, session))
+    }
+
+    /// An idle connection of this backend.
+    pub(super) fn attach(
+        &mut self,
+        backend: &Arc<Backend>,
+        stream: Stream,
+        session: Box<ServerSession>,
+    ) {
+        self.backend = Some(stream);
+        self.count = Some(backend.hold());
+        self.status = session.status;
+        self.nonce.clone_from(&session.nonce);
+        self.session = Some(session);
+        self.is_from_pool = true;
+    }
+
+    /// Why others may not have the backend's connection now.
+    pub(super) fn pinned(&mut self) -> Option<&'static str> {
+        let session = self.session.as_mut()?;
+        session.status = self.status;
+        session.pinned()
     }
 
     /// As configured.
@@ -246,6 +284,16 @@ impl Link {
         if let Some(status) = tracker.status() {
             self.status = status;
         }
+    }
+
+    /// What all sessions share.
+    pub(super) fn context(&self) -> &Arc<Context> {
+        &self.context
+    }
+
+    /// What ends a session that waits for something else than its connections.
+    pub(super) fn registration(&self) -> &Registration {
+        &self.registration
     }
 
     /// Each wait for a client that is logging in, again too.

@@ -3,16 +3,19 @@
 //!
 //! Both sides end up speaking alike: what the backend offers and we cannot relay as it comes is masked in the greeting.
 
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
 use backend::abandoned_login::{self, Stage};
-use backend::packet_io::PacketReader;
-use backend::{ClientCount, Greeted, Stream};
+use backend::packet_io::{PacketReader, write_packet};
+use backend::{ClientCount, ServerSession, Settings, Stream};
+use protocol::change_user::ChangeUser;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10, SslRequest};
-use protocol::limits::LOGIN_PACKET_BYTES_MAX;
-use protocol::packet::put_payload;
-use protocol::response::{ErrPacket, OkPacket, error_code};
+use protocol::response::{ErrPacket, error_code};
 use protocol::{Capabilities, DecodeError, StatusFlags};
-use script::Hook;
-use tokio::io::AsyncWriteExt;
+use script::{Hold, Hook};
+use tokio::time::timeout;
 
 use super::Context;
 use super::authentication::{Authentication, Decision, FirstAnswer};
@@ -35,6 +38,8 @@ pub(super) struct LoggedIn {
     pub(super) client: Stream,
     /// `None` where the script is the server.
     pub(super) backend: Option<(Stream, ClientCount)>,
+    /// What the backend holds of the client; `None` without a script, which alone gives connections to others.
+    pub(super) session: Option<Box<ServerSession>>,
     pub(super) capabilities: Capabilities,
     pub(super) status: StatusFlags,
     pub(super) nonce: Vec<u8>,
@@ -44,19 +49,35 @@ pub(super) struct LoggedIn {
 
 /// What came of the exchange with one backend.
 enum Admission {
-    Backend(Capabilities, StatusFlags),
+    Backend(ClientLogin, StatusFlags),
     /// `read_auth` let the client in without one.
     Script(Capabilities),
-    /// `read_auth` chose another one.
-    Elsewhere(Choice),
+    /// The client logs in on another connection.
+    Elsewhere(Elsewhere),
 }
 
-/// Another backend for a client that has been greeted, and has said who it is.
-struct Choice {
-    index: usize,
+/// A client that has been greeted and has said who it is.
+struct ClientLogin {
     response: HandshakeResponse41,
-    /// What was agreed on with the client.
+    /// What was agreed on with it.
     capabilities: Capabilities,
+}
+
+/// Another connection for it.
+struct Elsewhere {
+    login: ClientLogin,
+    /// The backend's.
+    index: usize,
+    place: Place,
+}
+
+enum Place {
+    /// An idle connection, which the script took.
+    Taken(Stream, Box<ServerSession>),
+    /// An idle connection if there is one that suits, else a new one.
+    Any,
+    /// A new one.
+    New,
 }
 
 /// How the exchange with a backend begins.
@@ -64,7 +85,17 @@ enum Start {
     /// The client gets this greeting.
     Greeting(Vec<u8>),
     /// The client has been greeted in another one's name.
-    Choice(Choice),
+    Greeted(ClientLogin),
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy)]
+struct Server<'a> {
+    /// The backend's.
+    index: usize,
+    handshake: &'a HandshakeV10,
+    /// Of an idle connection.
+    session: Option<&'a ServerSession>,
 }
 
 /// An authentication plugin that no account has: a backend that reads this name asks again, with the account's plugin and
@@ -83,25 +114,31 @@ pub(super) async fn log_in(
     context: &Context,
     (registration, mut script): (&Registration, Option<&mut Script>),
 ) -> Result<LoggedIn, SessionError> {
-    let mut start = Start::Greeting(std::mem::take(&mut connected.greeted.payload));
+    let mut start = Start::Greeting(std::mem::take(&mut connected.greeting));
     let mut reader = PacketReader::default();
     loop {
         let with = (context, registration, script.as_deref_mut());
         let exchange = exchange((&mut client, reader), connected, start, with);
         let (admission, left) = exchange.await?;
-        let (capabilities, status, backend) = match admission {
-            Admission::Backend(capabilities, status) => (capabilities, status, left.backend),
-            Admission::Script(capabilities) => (capabilities, StatusFlags::AUTOCOMMIT, None),
-            Admission::Elsewhere(choice) => {
+        let (capabilities, status) = match admission {
+            Admission::Backend(login, status) => (login.capabilities, status),
+            Admission::Script(capabilities) => (capabilities, StatusFlags::AUTOCOMMIT),
+            Admission::Elsewhere(elsewhere) => {
                 reader = left.reader;
-                connected = connect_elsewhere(&mut client, context, &choice).await?;
-                start = Start::Choice(choice);
+                let Elsewhere {
+                    login,
+                    index,
+                    place,
+                } = elsewhere;
+                connected = connect_elsewhere(&mut client, context, &login, (index, place)).await?;
+                start = Start::Greeted(login);
                 continue;
             }
         };
         return Ok(LoggedIn {
             client,
-            backend,
+            backend: left.backend,
+            session: left.session,
             capabilities,
             status,
             nonce: left.nonce,
@@ -114,6 +151,7 @@ pub(super) async fn log_in(
 struct Left {
     /// The backend that let the client in.
     backend: Option<(Stream, ClientCount)>,
+    session: Option<Box<ServerSession>>,
     /// What the client has sent behind it.
     reader: PacketReader,
     nonce: Vec<u8>,
@@ -126,44 +164,57 @@ async fn exchange(
     start: Start,
     (context, registration, mut script): (&Context, &Registration, Option<&mut Script>),
 ) -> Result<(Admission, Left), SessionError> {
-    let Connected { count, greeted } = connected;
-    let Greeted {
+    let Connected {
+        count,
         stream: mut backend,
         handshake,
+        session,
         ..
-    } = greeted;
+    } = connected;
     if let Some(script) = script.as_deref_mut() {
         script.greeted(count.backend(), &backend, &handshake);
+        script.connection.hold = Hold::Pinned("the login is not done");
     }
+    let nonce = session.as_ref().map(|session| session.nonce.clone());
     let mut login = Authentication::new(
         (client, reader),
         &mut backend,
-        handshake.auth_plugin_data.clone(),
+        nonce.unwrap_or_else(|| handshake.auth_plugin_data.clone()),
         context.settings.login_timeout,
-        script,
+        script.as_deref_mut(),
     );
-    let outcome = unless_expired(registration, attempt(&mut login, start, &handshake)).await;
-    let outcome = outcome.unwrap_or(Err(SessionError::Shutdown));
-    let client_sequence_id = login.client_sequence_id;
-    let stage = match login.backend_sequence_id {
-        0 => Stage::Greeted(&handshake),
-        sequence_id => Stage::Answered {
-            sequence_id,
-            server_waits: login.is_backend_waiting,
-        },
+    let server = Server {
+        index: count.backend().index(),
+        handshake: &handshake,
+        session: session.as_deref(),
     };
-    let backend_reader = std::mem::take(&mut login.backend_reader);
+    let attempt = attempt(&mut login, start, server);
+    let outcome = unless_expired(registration, attempt).await;
+    let outcome = outcome.unwrap_or(Err(SessionError::Shutdown));
+    let sequence_id = login.client_sequence_id;
+    let leaving = Leaving::after(&mut login, session, &handshake);
+    let held_back = std::mem::take(&mut login.held_back);
     let (reader, nonce) = login.into_rest();
-    let left = |backend| Left {
-        backend,
+    let mut left = Left {
+        backend: None,
+        session: None,
         reader,
         nonce,
     };
     match outcome {
-        Ok(admission @ Admission::Backend(..)) => Ok((admission, left(Some((backend, count))))),
+        Ok(Admission::Backend(login, status)) => {
+            left.session = script.is_some().then(|| login.session(&handshake, status));
+            left.backend = Some((backend, count));
+            if script.is_some_and(|script| std::mem::take(&mut script.connection.is_released)) {
+                left.give_back();
+            }
+            let deadline = context.settings.login_timeout;
+            tell(client, sequence_id, &held_back, deadline).await?;
+            Ok((Admission::Backend(login, status), left))
+        }
         Ok(admission) => {
-            abandoned_login::end(backend, backend_reader, stage).await;
-            Ok((admission, left(None)))
+            leaving.leave(backend, &count).await;
+            Ok((admission, left))
         }
         Err(SessionError::Denied) => {
             last_words::linger(client).await;
@@ -171,31 +222,114 @@ async fn exchange(
         }
         Err(error) => {
             let address = count.backend().address().to_string();
-            let told = last_words::tell(client, client_sequence_id, &error, &address);
-            let ended = abandoned_login::end(backend, backend_reader, stage);
-            tokio::join!(told, ended);
+            let told = last_words::tell(client, sequence_id, &error, &address);
+            tokio::join!(told, leaving.leave(backend, &count));
             Err(error)
         }
+    }
+}
+
+/// How a backend is left that did not let the client in.
+struct Leaving<'a> {
+    /// Of an idle connection that goes back.
+    session: Option<Box<ServerSession>>,
+    stage: Stage<'a>,
+    reader: PacketReader,
+}
+
+impl<'a> Leaving<'a> {
+    fn after(
+        login: &mut Authentication<'_>,
+        session: Option<Box<ServerSession>>,
+        handshake: &'a HandshakeV10,
+    ) -> Self {
+        Self {
+            // Nobody has said a word on it.
+            session: session.filter(|_| login.is_untouched()),
+            stage: match login.is_untouched() {
+                true => Stage::Greeted(handshake),
+                false => Stage::Answered {
+                    sequence_id: login.backend_sequence_id,
+                    server_waits: login.is_backend_waiting,
+                },
+            },
+            reader: std::mem::take(&mut login.backend_reader),
+        }
+    }
+
+    async fn leave(self, backend: Stream, count: &ClientCount) {
+        match self.session {
+            Some(session) => count.backend().pool().put(backend, session),
+            None => abandoned_login::end(backend, self.reader, self.stage).await,
+        }
+    }
+}
+
+/// What the client gets of a login behind the packet with `sequence_id`.
+async fn tell(
+    client: &mut Stream,
+    mut sequence_id: u8,
+    payloads: &[Vec<u8>],
+    deadline: Duration,
+) -> Result<(), SessionError> {
+    for payload in payloads {
+        sequence_id = sequence_id.wrapping_add(1);
+        timeout(deadline, write_packet(client, sequence_id, payload))
+            .await
+            .map_err(|_| SessionError::Stuck(Party::Client, deadline))?
+            .map_err(|error| SessionError::Io(Party::Client, error))?;
+    }
+    Ok(())
+}
+
+impl Left {
+    /// The connection goes to its pool.
+    fn give_back(&mut self) {
+        if let Some((stream, count)) = self.backend.take()
+            && let Some(mut session) = self.session.take()
+        {
+            session.nonce = std::mem::take(&mut self.nonce);
+            let backend = Arc::clone(count.backend());
+            drop(count);
+            backend.pool().put(stream, session);
+        }
+    }
+}
+
+impl ClientLogin {
+    /// What the backend holds after it.
+    fn session(&self, handshake: &Arc<HandshakeV10>, status: StatusFlags) -> Box<ServerSession> {
+        Box::new(ServerSession {
+            handshake: Arc::clone(handshake),
+            username: self.response.username.clone(),
+            capabilities: self.capabilities,
+            default_db: self.response.database.clone(),
+            settings: Settings::of_login(self.response.character_set),
+            statements: HashSet::new(),
+            pin: None,
+            status,
+            nonce: Vec::new(),
+        })
     }
 }
 
 async fn attempt(
     login: &mut Authentication<'_>,
     start: Start,
-    handshake: &HandshakeV10,
+    server: Server<'_>,
 ) -> Result<Admission, SessionError> {
     match start {
-        Start::Greeting(greeting) => greet(login, greeting, handshake).await,
-        Start::Choice(choice) => switch(login, choice, handshake).await,
+        Start::Greeting(greeting) => greet(login, greeting, server).await,
+        Start::Greeted(client) => switch(login, client, server).await,
     }
 }
 
 async fn greet(
     login: &mut Authentication<'_>,
     mut greeting: Vec<u8>,
-    handshake: &HandshakeV10,
+    server: Server<'_>,
 ) -> Result<Admission, SessionError> {
-    let offered = handshake.capabilities & RELAYED;
+    let offered = server.handshake.capabilities & RELAYED;
     HandshakeV10::patch_capabilities(&mut greeting, offered)
         .map_err(|error| SessionError::Malformed(Party::Backend, error))?;
     if let Some(script) = &mut login.script
@@ -207,7 +341,7 @@ async fn greet(
     let mut payload = client_login(login).await?;
     let mut response = decode(&payload)?;
     // What was not offered is not for the backend to see; the rest stays the client's business.
-    let masked = handshake.capabilities - offered;
+    let masked = server.handshake.capabilities - offered;
     response.capabilities -= masked;
     let capabilities = response.capabilities & offered;
     HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
@@ -219,51 +353,129 @@ async fn greet(
             payload = packet;
         }
         ReadAuth::Admit => return Ok(Admission::Script(capabilities)),
-        ReadAuth::Elsewhere(index) => {
-            return Ok(Admission::Elsewhere(Choice {
-                index,
+        ReadAuth::Elsewhere(index, place) => {
+            let login = ClientLogin {
                 response,
                 capabilities,
+            };
+            return Ok(Admission::Elsewhere(Elsewhere {
+                login,
+                index,
+                place,
             }));
         }
     }
-    send_login(login, payload, response).await?;
-    decide(login, capabilities).await
+    let client = ClientLogin {
+        response,
+        capabilities,
+    };
+    match server.session {
+        Some(session) => reuse(login, client, (server.index, session)).await,
+        None => {
+            send_login(login, payload, &client.response).await?;
+            decide(login, client).await
+        }
+    }
 }
 
-/// The login of a client that was greeted by another backend.
+/// The login of a client that was greeted in another connection's name.
 async fn switch(
     login: &mut Authentication<'_>,
-    choice: Choice,
-    handshake: &HandshakeV10,
+    client: ClientLogin,
+    server: Server<'_>,
 ) -> Result<Admission, SessionError> {
-    let Choice {
-        mut response,
-        capabilities,
-        ..
-    } = choice;
-    let missing = (capabilities | Capabilities::PLUGIN_AUTH) - handshake.capabilities;
+    login.client_sequence_id = LOGIN_SEQUENCE_ID;
+    if let Some(session) = server.session {
+        return reuse(login, client, (server.index, session)).await;
+    }
+    let capabilities = client.capabilities;
+    let missing = (capabilities | Capabilities::PLUGIN_AUTH) - server.handshake.capabilities;
     if !missing.is_empty() || !capabilities.contains(Capabilities::PLUGIN_AUTH) {
         return Err(refused(format!(
             "(proxy) the backend that the script chose does not speak as the one that greeted: {missing:?}"
         )));
     }
-    login.client_sequence_id = LOGIN_SEQUENCE_ID;
-    response.capabilities = capabilities;
-    response.auth_plugin_name = UNKNOWN_PLUGIN.to_vec();
-    response.auth_response.clear();
     let mut payload = Vec::new();
-    response.encode(&mut payload);
+    HandshakeResponse41 {
+        capabilities,
+        auth_plugin_name: UNKNOWN_PLUGIN.to_vec(),
+        auth_response: Vec::new(),
+        ..client.response.clone()
+    }
+    .encode(&mut payload);
     login.send_backend(&payload).await?;
-    decide(login, capabilities).await
+    decide(login, client).await
+}
+
+/// The client takes the place of whoever was logged in. The server asks it for its password: with an empty answer it
+/// gets a nonce of its own. One that does not speak as the connection does, or finds it dead, gets another.
+async fn reuse(
+    login: &mut Authentication<'_>,
+    client: ClientLogin,
+    (index, session): (usize, &ServerSession),
+) -> Result<Admission, SessionError> {
+    let another = |login, place| {
+        Ok(Admission::Elsewhere(Elsewhere {
+            login,
+            index,
+            place,
+        }))
+    };
+    if !session.suits(client.capabilities) {
+        return another(client, Place::Any);
+    }
+    match change_user(login, &client.response, session).await {
+        Err(SessionError::Closed(Party::Backend) | SessionError::Io(Party::Backend, _))
+            if !login.has_backend_spoken() =>
+        {
+            another(client, Place::New)
+        }
+        outcome => decided(outcome?, client),
+    }
+}
+
+async fn change_user(
+    login: &mut Authentication<'_>,
+    response: &HandshakeResponse41,
+    session: &ServerSession,
+) -> Result<Decision, SessionError> {
+    let has = |capability| session.capabilities.contains(capability);
+    // Without plugins the answer to the nonce in the greeting is all there is.
+    let auth_response: &[u8] = match has(Capabilities::PLUGIN_AUTH) {
+        true => &[],
+        false => &response.auth_response,
+    };
+    let mut attributes = Vec::new();
+    if has(Capabilities::CONNECT_ATTRS) {
+        let attributes_given = response.connection_attributes.as_deref();
+        ChangeUser::encode_attributes(attributes_given.unwrap_or_default(), &mut attributes);
+    }
+    let mut payload = Vec::new();
+    ChangeUser {
+        username: &response.username,
+        auth_response: auth_response.get(..255).unwrap_or(auth_response),
+        database: &response.database,
+        character_set: Some(response.character_set.into()),
+        auth_plugin_name: &response.auth_plugin_name,
+        rest: &attributes,
+    }
+    .encode(session.capabilities, &mut payload);
+    login.plugin_name.clone_from(&response.auth_plugin_name);
+    login.start_command(&payload).await?;
+    login.run().await
 }
 
 async fn decide(
     login: &mut Authentication<'_>,
-    capabilities: Capabilities,
+    client: ClientLogin,
 ) -> Result<Admission, SessionError> {
-    match login.run().await? {
-        Decision::Accepted(status) => Ok(Admission::Backend(capabilities, status)),
+    let decision = login.run().await?;
+    decided(decision, client)
+}
+
+fn decided(decision: Decision, client: ClientLogin) -> Result<Admission, SessionError> {
+    match decision {
+        Decision::Accepted(status) => Ok(Admission::Backend(client, status)),
         Decision::Denied => Err(SessionError::Denied),
     }
 }
@@ -272,10 +484,26 @@ async fn decide(
 async fn connect_elsewhere(
     client: &mut Stream,
     context: &Context,
-    choice: &Choice,
+    login: &ClientLogin,
+    (index, place): (usize, Place),
 ) -> Result<Connected, SessionError> {
-    let number = choice.index + 1;
-    let connected = match context.backends.take(choice.index) {
+    let number = index + 1;
+    let idle = match (place, context.backends.get(index)) {
+        (Place::Taken(stream, session), Some(backend)) => Some((backend, (stream, session))),
+        (Place::Any, Some(backend)) => backend
+            .pool()
+            .take(&backend::Applicant {
+                username: &login.response.username,
+                capabilities: Some(login.capabilities),
+                logs_in: true,
+            })
+            .map(|idle| (backend, idle)),
+        _ => None,
+    };
+    if let Some((backend, (stream, session))) = idle {
+        return Ok(Connected::reused(backend.hold(), stream, session));
+    }
+    let connected = match context.backends.take(index) {
         Some(count) => connect::connect_to_one(count, context).await,
         None => Err("it is down".to_owned()),
     };
@@ -305,7 +533,7 @@ enum ReadAuth {
     Replace(Vec<u8>),
     Admit,
     /// At the backend of this index.
-    Elsewhere(usize),
+    Elsewhere(usize, Place),
 }
 
 async fn ask_script(
@@ -318,7 +546,17 @@ async fn ask_script(
     };
     script.logged_in(response, capabilities);
     let attached = script.connection.backend_ndx;
-    match script.call(Hook::ReadAuth).await {
+    script.connection.hold = Hold::Choosing;
+    let decision = script.call(Hook::ReadAuth).await;
+    script.connection.hold = Hold::Pinned("the login is not done");
+    // Which connection is left is for the login to say.
+    script.connection.is_released = false;
+    let taken = match decision {
+        script::Decision::Default | script::Decision::IgnoreResult => script.take_idle(),
+        _ => None,
+    };
+    script.connection.give_back_taken();
+    match decision {
         script::Decision::SendResult(answer) if answer.is_err() => {
             Err(SessionError::Answered(answer.payloads))
         }
@@ -333,8 +571,11 @@ async fn ask_script(
             None => ReadAuth::Forward,
         }),
         script::Decision::Default | script::Decision::IgnoreResult => {
+            if let Some((index, (stream, session))) = taken {
+                return Ok(ReadAuth::Elsewhere(index, Place::Taken(stream, session)));
+            }
             Ok(match script.chosen_backend(attached) {
-                Some(index) => ReadAuth::Elsewhere(index),
+                Some(index) => ReadAuth::Elsewhere(index, Place::New),
                 None => ReadAuth::Forward,
             })
         }
@@ -345,116 +586,20 @@ async fn ask_script(
 async fn send_login(
     login: &mut Authentication<'_>,
     mut payload: Vec<u8>,
-    mut response: HandshakeResponse41,
+    response: &HandshakeResponse41,
 ) -> Result<(), SessionError> {
     login.plugin_name.clone_from(&response.auth_plugin_name);
     let answer = login.first_answer(&response.auth_plugin_name, &response.auth_response)?;
     if let FirstAnswer::Password(key_request) = answer {
-        let password = std::mem::replace(&mut response.auth_response, vec![key_request]);
-        login.password = Some(password);
+        login.password = Some(response.auth_response.clone());
         payload.clear();
-        response.encode(&mut payload);
+        HandshakeResponse41 {
+            auth_response: vec![key_request],
+            ..response.clone()
+        }
+        .encode(&mut payload);
     }
     login.send_backend(&payload).await
-}
-
-/// A script that greets by itself: whoever answers is let in unless `read_auth` says otherwise.
-pub(super) async fn log_in_at_script(
-    mut client: Stream,
-    greeting: Vec<Vec<u8>>,
-    context: &Context,
-    script: &mut Script,
-) -> Result<LoggedIn, SessionError> {
-    let mut exchange = ScriptLogin {
-        client: &mut client,
-        reader: PacketReader::default(),
-        sequence_id: u8::MAX,
-    };
-    let outcome = exchange.run(greeting, context, script).await;
-    let (sequence_id, rest) = (exchange.sequence_id, exchange.reader.into_rest());
-    match outcome {
-        Ok(capabilities) => Ok(LoggedIn {
-            client,
-            backend: None,
-            capabilities,
-            status: StatusFlags::AUTOCOMMIT,
-            nonce: Vec::new(),
-            rest,
-        }),
-        Err(error) => {
-            last_words::tell(&mut client, sequence_id, &error, "(script)").await;
-            Err(error)
-        }
-    }
-}
-
-/// A login without a backend.
-struct ScriptLogin<'a> {
-    client: &'a mut Stream,
-    reader: PacketReader,
-    /// Of the latest packet in either direction.
-    sequence_id: u8,
-}
-
-impl ScriptLogin<'_> {
-    async fn run(
-        &mut self,
-        greeting: Vec<Vec<u8>>,
-        context: &Context,
-        script: &mut Script,
-    ) -> Result<Capabilities, SessionError> {
-        let handshake = greeting
-            .first()
-            .map(|payload| HandshakeV10::decode(payload));
-        let Some(Ok(handshake)) = handshake else {
-            return Err(SessionError::Answered(greeting));
-        };
-        script.greeted_itself(&handshake);
-        self.send(&greeting).await?;
-        let timeout = context.settings.login_timeout;
-        let read = self
-            .reader
-            .read(self.client, "HandshakeResponse41", LOGIN_PACKET_BYTES_MAX);
-        let packet = tokio::time::timeout(timeout, read)
-            .await
-            .map_err(|_| SessionError::Silent(Party::Client, timeout))?
-            .map_err(|error| SessionError::packet(Party::Client, error))?;
-        self.sequence_id = packet.sequence_id;
-        let response = decode(&packet.payload)?;
-        let capabilities = response.capabilities & handshake.capabilities;
-        script.logged_in(&response, capabilities);
-        let answer = match script.call(Hook::ReadAuth).await {
-            script::Decision::SendResult(answer) if answer.is_err() => {
-                return Err(SessionError::Answered(answer.payloads));
-            }
-            script::Decision::SendResult(answer) => answer.payloads,
-            _ => vec![ok(capabilities)],
-        };
-        self.send(&answer).await?;
-        Ok(capabilities)
-    }
-
-    async fn send(&mut self, payloads: &[Vec<u8>]) -> Result<(), SessionError> {
-        let mut bytes = Vec::new();
-        for payload in payloads {
-            let next = self.sequence_id.wrapping_add(1);
-            self.sequence_id = put_payload(&mut bytes, next, payload).wrapping_sub(1);
-        }
-        self.client
-            .write_all(&bytes)
-            .await
-            .map_err(|error| SessionError::Io(Party::Client, error))
-    }
-}
-
-fn ok(capabilities: Capabilities) -> Vec<u8> {
-    let mut payload = Vec::new();
-    let ok = OkPacket {
-        status: StatusFlags::AUTOCOMMIT,
-        ..OkPacket::default()
-    };
-    ok.encode(OkPacket::HEADER, capabilities, &mut payload);
-    payload
 }
 
 /// The client's first packet; garbage is answered as a server answers it.
@@ -466,7 +611,7 @@ async fn client_login(login: &mut Authentication<'_>) -> Result<Vec<u8>, Session
     }
 }
 
-fn decode(payload: &[u8]) -> Result<HandshakeResponse41, SessionError> {
+pub(super) fn decode(payload: &[u8]) -> Result<HandshakeResponse41, SessionError> {
     if SslRequest::is(payload) {
         return Err(SessionError::Refused(Refusal::new(
             error_code::HANDSHAKE_ERROR,

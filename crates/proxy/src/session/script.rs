@@ -3,18 +3,20 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicI64;
 
-use backend::{Backend, Stream};
+use backend::{Backend, ServerSession, Settings, Stream};
 use protocol::Capabilities;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
 use script::{
-    BackendState, BackendView, Connection, Decision, Endpoint, Greeting, Hook, LoadError, Loaded,
-    Login, Peer,
+    Applicant, BackendState, BackendView, Connection, Decision, Endpoint, Greeting, Hold, Hook,
+    LoadError, Loaded, Login, Peer, Taken,
 };
 use tokio::time::Instant;
 use tracing::info;
 
 use super::Context;
+use super::link::Link;
 use crate::scripts::{Scripts, SharedState};
 
 /// The script of one session.
@@ -22,7 +24,12 @@ pub(super) struct Script {
     context: Arc<Context>,
     state: SharedState,
     pub(super) connection: Box<Connection>,
+    /// What the client has set in its session, wherever that is.
+    pub(super) settings: Settings,
 }
+
+/// What an idle connection is made of.
+type IdleConnection = (Stream, Box<ServerSession>);
 
 impl Script {
     /// Loads the script for a new client. `None` where there is none, or where connections do without a faulty one.
@@ -56,6 +63,7 @@ impl Script {
                 context: Arc::clone(context),
                 state,
                 connection,
+                settings: Settings::default(),
             }))),
         }
     }
@@ -66,9 +74,18 @@ impl Script {
         self.state.with(|state| state.call(connection, hook)).await
     }
 
-    /// The last hook; then the connection's environment is gone.
-    pub(super) async fn disconnect(mut self: Box<Self>) {
-        self.call(Hook::DisconnectClient).await;
+    /// The last hook; then the connection's environment is gone. `link` is there where the session ended between two
+    /// commands: its server may be given back.
+    pub(super) async fn disconnect(mut self: Box<Self>, link: Option<Box<Link>>) {
+        match link {
+            Some(mut link) => {
+                link.call(&mut self, Hook::DisconnectClient).await;
+            }
+            None => {
+                self.connection.hold = Hold::Pinned("the session did not end between two commands");
+                self.call(Hook::DisconnectClient).await;
+            }
+        }
         let id = self.connection.id;
         self.state.with(|state| state.close(id)).await;
     }
@@ -90,6 +107,19 @@ impl Script {
             greeting: Some(greeting),
             ..Peer::default()
         });
+    }
+
+    /// An idle connection of this backend is the client's from now on.
+    pub(super) fn attached(&mut self, backend: &Backend, stream: &Stream, session: &ServerSession) {
+        self.connection.backend_ndx = backend.index() + 1;
+        self.connection.server = Some(peer(stream, session));
+    }
+
+    /// What a hook took from a pool, if it did, with the backend's index.
+    pub(super) fn take_idle(&mut self) -> Option<(usize, IdleConnection)> {
+        let taken = self.connection.taken.take()?;
+        let connection = taken.connection.downcast::<IdleConnection>().ok()?;
+        Some((taken.backend, *connection))
     }
 
     /// `read_auth` may have written `backend_ndx`: the index of another backend than the one `attached`.
@@ -137,6 +167,15 @@ impl Script {
         }
     }
 
+    /// COM_CHANGE_USER was accepted.
+    pub(super) fn changed_user(&mut self, username: Vec<u8>, database: &[u8]) {
+        if let Some(login) = &mut self.connection.client.login {
+            login.username = username;
+        }
+        self.share_login();
+        self.use_db(database);
+    }
+
     /// The default database of both sides, after the backend has changed it.
     pub(super) fn use_db(&mut self, database: &[u8]) {
         self.connection.client.default_db = database.to_vec();
@@ -144,17 +183,18 @@ impl Script {
             server.default_db = database.to_vec();
         }
     }
+}
 
-    /// A hook may have written `backend_ndx`. Without idle connections to take there is none to change to, and none to
-    /// give this one back to: it stays.
-    pub(super) fn keep_backend(&mut self, index: usize) {
-        if self.connection.backend_ndx != index {
-            info!(
-                "a script asked for backend {} where {index} is attached: it is pinned, this version keeps no idle connections",
-                self.connection.backend_ndx
-            );
-            self.connection.backend_ndx = index;
-        }
+fn peer(stream: &Stream, session: &ServerSession) -> Peer {
+    Peer {
+        src: stream.local_address().map(endpoint),
+        dst: stream.peer_address().map(endpoint),
+        default_db: session.default_db.clone(),
+        greeting: Some(greeting(&session.handshake)),
+        login: Some(Login {
+            username: session.username.clone(),
+            ..Login::default()
+        }),
     }
 }
 
@@ -216,5 +256,39 @@ impl BackendView for View {
 
     fn set_uuid(&self, uuid: Option<Vec<u8>>) {
         self.0.set_uuid(uuid);
+    }
+
+    fn idle_limits(&self) -> (&AtomicI64, &AtomicI64) {
+        let pool = self.0.pool();
+        (&pool.min_idle, &pool.max_idle)
+    }
+
+    fn idle_connections(&self, applicant: &Applicant<'_>) -> usize {
+        self.0.pool().count(&asking(applicant))
+    }
+
+    fn take_idle(&self, applicant: &Applicant<'_>) -> Option<Taken> {
+        let (stream, session) = self.0.pool().take(&asking(applicant))?;
+        let idle: IdleConnection = (stream, session);
+        Some(Taken {
+            backend: self.0.index(),
+            peer: peer(&idle.0, &idle.1),
+            connection: Box::new(idle),
+        })
+    }
+
+    fn put_back(&self, taken: Taken) {
+        if let Ok(idle) = taken.connection.downcast::<IdleConnection>() {
+            let (stream, session) = *idle;
+            self.0.pool().put(stream, session);
+        }
+    }
+}
+
+fn asking<'a>(applicant: &Applicant<'a>) -> backend::Applicant<'a> {
+    backend::Applicant {
+        username: applicant.username,
+        capabilities: applicant.capabilities,
+        logs_in: applicant.logs_in,
     }
 }

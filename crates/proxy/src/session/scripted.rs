@@ -7,15 +7,16 @@ use std::borrow::Cow;
 
 use protocol::packet::split_payload;
 use protocol::query::Query;
-use protocol::response::OkPacket;
 use protocol::{Capabilities, Command};
 use script::{Decision, Hook};
 
 use super::command_phase::{self, Batch};
+use super::effect::Effect;
 use super::error::{Party, Refusal, SessionError};
 use super::link::{Heard, Link};
+use super::pooling::{NO_SERVER, Readiness};
 use super::script::Script;
-use super::{default_database, injection, response};
+use super::{injection, response};
 use crate::buffer::Buffer;
 use crate::shutdown::Phase;
 
@@ -32,7 +33,6 @@ pub(super) async fn run(
     while let Some(batch) = next_command(link, script, &mut input).await? {
         let last = batch.last;
         command(link, script, &mut input, batch).await?;
-        script.keep_backend(link.backend_ndx());
         if last == Command::QUIT || std::mem::take(&mut script.connection.connection_close) {
             return Ok(());
         }
@@ -81,15 +81,14 @@ async fn command(
     input: &mut Buffer,
     batch: Batch,
 ) -> Result<(), SessionError> {
-    let (decision, database) = {
+    let (decision, effect) = {
         let payload = payload(&input.bytes()[..batch.bytes]);
         let packet = visible(payload, batch.last, link.capabilities)?;
         script.connection.queries.clear();
-        let decision = script.call(Hook::ReadQuery(&packet)).await;
-        (
-            decision,
-            default_database::named_by(&packet).map(Cow::into_owned),
-        )
+        let decision = link.call(script, Hook::ReadQuery(&packet)).await;
+        let passes = matches!(decision, Decision::Default | Decision::IgnoreResult);
+        let effect = passes.then(|| Effect::of(&packet, link.capabilities));
+        (decision, effect.unwrap_or_default())
     };
     let next_sequence_id = batch.scanner.sequence_id().wrapping_add(1);
     let mut delivery = injection::Delivery::new(next_sequence_id);
@@ -101,34 +100,35 @@ async fn command(
         Decision::SendQuery => input.consume(batch.bytes),
         Decision::Default | Decision::IgnoreResult => {
             script.connection.queries.clear();
-            return pass(link, script, input, (batch, database)).await;
+            return pass(link, script, input, (batch, effect)).await;
         }
     }
     injection::run_queue(link, script, input, &mut delivery).await
 }
 
-/// The command as it came. `database` becomes the default one by it.
+/// The command as it came, with what it leaves behind.
 async fn pass(
     link: &mut Link,
     script: &mut Script,
     input: &mut Buffer,
-    (batch, database): (Batch, Option<Vec<u8>>),
+    (batch, effect): (Batch, Effect),
 ) -> Result<(), SessionError> {
     let command = batch.last;
-    if link.backend.is_none() {
-        return match command {
-            Command::QUIT => Ok(()),
-            _ => Err(SessionError::Script(
-                "I have no server backend, closing connection",
-            )),
-        };
+    if link.backend.is_none() && command == Command::QUIT {
+        return Ok(());
+    }
+    let next_sequence_id = batch.scanner.sequence_id().wrapping_add(1);
+    match link.ready(script, command, Some(next_sequence_id)).await? {
+        Readiness::Ready => {}
+        Readiness::NoServer => return Err(SessionError::Script(NO_SERVER)),
+        Readiness::Refused(refusal) => {
+            input.consume(batch.bytes);
+            let mut delivery = injection::Delivery::new(next_sequence_id);
+            return delivery.refuse(link, command, &refusal).await;
+        }
     }
     command_phase::exchange(link, input, batch).await?;
-    if let Some(database) = database
-        && link.summary.first == Some(OkPacket::HEADER)
-    {
-        script.use_db(&database);
-    }
+    effect.apply(link, script);
     Ok(())
 }
 

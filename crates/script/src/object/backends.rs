@@ -36,10 +36,7 @@ fn element(lua: &Lua, _: &Backends, key: Value) -> Result<Value> {
         let backends = &lent.connection.backends;
         Ok(index.and_then(|index| backends.get(index)).cloned())
     })?;
-    match (index, view) {
-        (Some(index), Some(view)) => Backend { index, view }.into_lua(lua),
-        _ => Ok(Value::Nil),
-    }
+    view.map_or(Ok(Value::Nil), |view| Backend { view }.into_lua(lua))
 }
 
 /// `proxy.global.backends[i]`
@@ -75,7 +72,6 @@ const FIELDS: &[Field] = &[
 /// `proxy.global.backends[i]`; a new one at every access.
 #[derive(Debug)]
 struct Backend {
-    index: usize,
     view: Arc<dyn BackendView>,
 }
 
@@ -101,10 +97,7 @@ fn read(lua: &Lua, this: &Backend, key: Value) -> Result<Value> {
             Some(uuid) => lua.create_string(uuid)?.into_lua(lua),
             None => Ok(Value::Nil),
         },
-        Some("pool") => Pool {
-            backend: this.index,
-        }
-        .into_lua(lua),
+        Some("pool") => Pool(Arc::clone(view)).into_lua(lua),
         _ => Ok(Value::Nil),
     }
 }

@@ -26,9 +26,13 @@ const FIELDS: &[Field] = &[
     Field::read_write(
         "backend_ndx",
         "integer",
-        "The number of the backend in `proxy.global.backends`, from 1; 0 for none. Written in `connect_server` it chooses \
-         the backend, in `read_auth` another one for the client that has said who it is. In other hooks the backend \
-         stays, and the log says so.",
+        "The number of the backend in `proxy.global.backends`, from 1; 0 for none. Writing 0 gives the attached connection \
+         to its backend's pool; a number takes an idle connection of that backend in its place. In `connect_server` it \
+         chooses the backend: with `proxy.PROXY_IGNORE_RESULT` the idle connection is used, else a new one. In \
+         `read_auth` it sends the client to another backend. Without an idle connection for the client's user the number \
+         is kept and nothing else happens; a client with no connection at all then waits for one when it sends a command. \
+         A connection that others must not get (a transaction, a prepared statement, a lock ...) stays, and the log says \
+         why.",
     ),
     Field::read("client", "mysql_proxy.Socket", "The client's side."),
     Field::read(
@@ -61,7 +65,6 @@ fn read(lua: &Lua, this: &ConnectionObject, key: Value) -> Result<Value> {
         }),
         Some("server") => lent::with(lua, this.id, |lent| {
             let server = lent.connection.server.as_ref();
-            let server = server.filter(|_| !lent.server_given_up);
             let socket = server.map(|server| Socket::Server {
                 connection: this.id,
                 identity: Identity::of(server),
@@ -87,17 +90,14 @@ fn moved(key: &Value) -> Result<Value> {
 
 fn write(lua: &Lua, this: &ConnectionObject, (key, value): (Value, Value)) -> Result<()> {
     match api::writable(FIELDS, &key) {
-        // 0 gives up the server that is attached; without one it changes nothing.
         Some("backend_ndx") => {
             let ndx = callback::integer(lua, &value)
                 .ok_or_else(|| bad_argument(3, "backend_ndx", "number", &value))?;
-            let ndx = isize::try_from(ndx).unwrap_or(isize::MAX);
+            let ndx = isize::try_from(ndx).unwrap_or(isize::MAX).cast_unsigned();
             lent::with(lua, this.id, |lent| {
-                if ndx != 0 {
-                    lent.connection.backend_ndx = ndx.cast_unsigned();
-                } else if lent.connection.server.is_some() && !lent.server_given_up {
-                    lent.connection.backend_ndx = 0;
-                    lent.server_given_up = true;
+                match ndx {
+                    0 => lent.connection.release(),
+                    _ => lent.connection.change_to(ndx),
                 }
                 Ok(())
             })

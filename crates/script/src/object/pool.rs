@@ -1,39 +1,24 @@
 //! `proxy.global.backends[i].pool`: the backend's idle connections.
 
-use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use mlua::{IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 
 use crate::api::{self, Field, Object};
 use crate::callback::{self, bad_argument};
+use crate::{Applicant, BackendView, lent};
 
-/// A pool object, by its backend's position; a new one at every access.
+/// A pool object; a new one at every access.
 #[derive(Debug)]
-pub(crate) struct Pool {
-    /// From 0.
-    pub(crate) backend: usize,
-}
-
-/// What scripts set, by the backend's position.
-#[derive(Debug, Default)]
-struct Limits(HashMap<usize, Limit>);
-
-#[derive(Debug, Default, Clone, Copy)]
-struct Limit {
-    min_idle_connections: i64,
-    max_idle_connections: i64,
-}
-
-/// Once per interpreter, before any pool object is used.
-pub(crate) fn install(lua: &Lua) {
-    lua.set_app_data(Limits::default());
-}
+pub(crate) struct Pool(pub(crate) Arc<dyn BackendView>);
 
 /// `pool`
 pub(crate) const OBJECT: Object = Object {
     path: "proxy.global.backends[i].pool",
     class: "mysql_proxy.Pool",
-    text: "A backend's idle connections. This version keeps none.",
+    text: "A backend's idle connections. They come from hooks that write `proxy.connection.backend_ndx = 0`, and go to those \
+           that write a number.",
     fields: FIELDS,
 };
 
@@ -41,12 +26,13 @@ const FIELDS: &[Field] = &[
     Field::read_write(
         "min_idle_connections",
         "integer",
-        "Noted down for scripts that agree on how many connections to keep; 0 unless set.",
+        "A user with more idle connections than this lends them to clients that log in; 0 unless set. All Lua states \
+         share it.",
     ),
     Field::read_write(
         "max_idle_connections",
         "integer",
-        "As `min_idle_connections`.",
+        "Noted down for scripts that agree on how many connections to keep; 0 unless set.",
     ),
     Field::read(
         "users",
@@ -59,7 +45,8 @@ const FIELDS: &[Field] = &[
 pub(crate) const USER: Object = Object {
     path: "proxy.global.backends[i].pool.users[name]",
     class: "mysql_proxy.PoolUser",
-    text: "A user's idle connections; of the user `\"\"`, everyone's.",
+    text: "A user's idle connections. Of the user `\"\"`: those of some user who has more than `min_idle_connections`. Of the \
+           client's own user, once it is logged in: those that suit what the client agreed on at its login.",
     fields: USER_FIELDS,
 };
 
@@ -76,38 +63,33 @@ impl UserData for Pool {
     }
 }
 
-fn read(lua: &Lua, pool: &Pool, key: Value) -> Result<Value> {
-    let limit = || {
-        let limits = lua.app_data_ref::<Limits>();
-        let limit = limits.and_then(|limits| limits.0.get(&pool.backend).copied());
-        limit.unwrap_or_default()
-    };
+fn read(lua: &Lua, Pool(view): &Pool, key: Value) -> Result<Value> {
+    let (min_idle, max_idle) = view.idle_limits();
     match api::readable(FIELDS, &key) {
-        Some("min_idle_connections") => limit().min_idle_connections.into_lua(lua),
-        Some("max_idle_connections") => limit().max_idle_connections.into_lua(lua),
-        Some("users") => PoolUsers.into_lua(lua),
+        Some("min_idle_connections") => min_idle.load(Ordering::Relaxed).into_lua(lua),
+        Some("max_idle_connections") => max_idle.load(Ordering::Relaxed).into_lua(lua),
+        Some("users") => PoolUsers(Arc::clone(view)).into_lua(lua),
         _ => Ok(Value::Nil),
     }
 }
 
-fn write(lua: &Lua, pool: &Pool, (key, value): (Value, Value)) -> Result<()> {
+fn write(lua: &Lua, Pool(view): &Pool, (key, value): (Value, Value)) -> Result<()> {
     let name = api::writable(FIELDS, &key);
-    let field: fn(&mut Limit) -> &mut i64 = match name {
-        Some("min_idle_connections") => |limit| &mut limit.min_idle_connections,
-        Some("max_idle_connections") => |limit| &mut limit.max_idle_connections,
+    let (min_idle, max_idle) = view.idle_limits();
+    let field: &AtomicI64 = match name {
+        Some("min_idle_connections") => min_idle,
+        Some("max_idle_connections") => max_idle,
         _ => return Err(callback::not_writable("proxy.backend[...].", &key)),
     };
     let number = callback::integer(lua, &value)
         .ok_or_else(|| bad_argument(3, name.unwrap_or_default(), "number", &value))?;
-    if let Some(mut limits) = lua.app_data_mut::<Limits>() {
-        *field(limits.0.entry(pool.backend).or_default()) = number;
-    }
+    field.store(number, Ordering::Relaxed);
     Ok(())
 }
 
 /// `pool.users`
 #[derive(Debug)]
-struct PoolUsers;
+struct PoolUsers(Arc<dyn BackendView>);
 
 impl UserData for PoolUsers {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
@@ -116,24 +98,46 @@ impl UserData for PoolUsers {
 }
 
 /// `pool.users[name]`: never nil, a user without idle connections has 0.
-fn user(lua: &Lua, _: &PoolUsers, name: Value) -> Result<Value> {
-    match name {
-        Value::String(_) | Value::Integer(_) | Value::Number(_) => PoolUser.into_lua(lua),
-        other => Err(bad_argument(2, "pool.users", "string", &other)),
+fn user(lua: &Lua, PoolUsers(view): &PoolUsers, name: Value) -> Result<Value> {
+    let username = callback::bytes(lua, &name);
+    let username = username.ok_or_else(|| bad_argument(2, "pool.users", "string", &name))?;
+    PoolUser {
+        view: Arc::clone(view),
+        username,
     }
+    .into_lua(lua)
 }
 
 /// `pool.users[name]`
 #[derive(Debug)]
-struct PoolUser;
+struct PoolUser {
+    view: Arc<dyn BackendView>,
+    username: Vec<u8>,
+}
 
 impl UserData for PoolUser {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
-        callback::metamethod(fields, MetaMethod::Index, |lua, _: &Self, key: Value| {
+        callback::metamethod(fields, MetaMethod::Index, |lua, this: &Self, key: Value| {
             match api::readable(USER_FIELDS, &key) {
-                Some("cur_idle_connections") => 0.into_lua(lua),
+                Some("cur_idle_connections") => count(lua, this)?.into_lua(lua),
                 _ => Ok(Value::Nil),
             }
         });
     }
+}
+
+/// What assigning `backend_ndx` would find, if it is the client's own user.
+fn count(lua: &Lua, user: &PoolUser) -> Result<usize> {
+    lent::any(lua, |lent| {
+        let client = lent.connection.applicant();
+        let applicant = match client.username == user.username {
+            true => client,
+            false => Applicant {
+                username: &user.username,
+                capabilities: None,
+                logs_in: true,
+            },
+        };
+        Ok(user.view.idle_connections(&applicant))
+    })
 }

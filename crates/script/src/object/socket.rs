@@ -146,7 +146,6 @@ fn unknown(connection: &Connection, name: &str) -> Value {
 /// The server that the object was made for, while it is still this connection's.
 fn attached<'a>(lent: &'a Lent, identity: &Identity) -> Result<&'a Peer> {
     let server = lent.connection.server.as_ref();
-    let server = server.filter(|_| !lent.server_given_up);
     server
         .filter(|server| Identity::of(server) == *identity)
         .ok_or_else(|| {

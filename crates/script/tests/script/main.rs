@@ -8,3 +8,4 @@ mod limits;
 mod loading;
 mod misuse;
 mod objects;
+mod pool;

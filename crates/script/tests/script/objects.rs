@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use protocol::Capabilities;
-use script::{Connection, Endpoint, Greeting, Hook, Loaded, Login, Peer, Shared};
+use script::{Connection, Endpoint, Greeting, Hold, Hook, Loaded, Login, Peer, Shared};
 
 use crate::support::{Bench, CALCULATOR, FakeBackend, logged};
 
@@ -42,6 +42,7 @@ fn full_connection(bench: &mut Bench) -> Box<Connection> {
         login: None,
     });
     connection.backend_ndx = 1;
+    connection.hold = Hold::Free;
     connection.backends = vec![
         Arc::new(FakeBackend::new("10.0.0.1:3306")),
         Arc::new(FakeBackend {
@@ -293,8 +294,7 @@ fn giving_the_server_up_hides_it_for_the_rest_of_the_hook() {
     let mut connection = full_connection(&mut bench);
     assert_eq!(bench.answer(&mut connection, ""), "0 nil false");
     assert_eq!(connection.backend_ndx, 0);
-    // What becomes of it is the session's business.
-    assert!(connection.server.is_some());
+    assert!(connection.is_released);
 }
 
 #[test]

@@ -3,15 +3,15 @@
 use std::fmt::{Debug, Write};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use protocol::{Capabilities, StatusFlags};
 use script::{
-    BackendState, BackendView, Buffered, Connection, Decision, Endpoint, Hook, Injection,
-    InjectionResult, LoadError, Loaded, OnHookError, OnLoadError, Options, Response, Shared, State,
-    Statistics,
+    Applicant, BackendState, BackendView, Buffered, Connection, Decision, Endpoint, Hook,
+    Injection, InjectionResult, LoadError, Loaded, OnHookError, OnLoadError, Options, Peer,
+    Response, Shared, State, Statistics, Taken,
 };
 use tempfile::TempDir;
 use tracing::field::{Field, Visit};
@@ -164,6 +164,10 @@ pub(crate) struct FakeBackend {
     pub(crate) is_read_only: bool,
     pub(crate) state: AtomicU8,
     pub(crate) uuid: Mutex<Option<Vec<u8>>>,
+    /// `min_idle_connections`, `max_idle_connections`
+    pub(crate) limits: (AtomicI64, AtomicI64),
+    /// The users of idle connections, oldest first.
+    pub(crate) idle: Mutex<Vec<&'static str>>,
 }
 
 impl FakeBackend {
@@ -173,6 +177,8 @@ impl FakeBackend {
             is_read_only: false,
             state: AtomicU8::new(0),
             uuid: Mutex::default(),
+            limits: Default::default(),
+            idle: Mutex::default(),
         }
     }
 }
@@ -216,6 +222,39 @@ impl BackendView for FakeBackend {
     fn set_uuid(&self, uuid: Option<Vec<u8>>) {
         *self.uuid.lock().expect("no thread panicked") = uuid;
     }
+
+    fn idle_limits(&self) -> (&AtomicI64, &AtomicI64) {
+        (&self.limits.0, &self.limits.1)
+    }
+
+    fn idle_connections(&self, applicant: &Applicant<'_>) -> usize {
+        let idle = self.idle.lock().expect("no thread panicked");
+        let suiting = idle.iter().filter(|user| suits(user, applicant));
+        suiting.count()
+    }
+
+    fn take_idle(&self, applicant: &Applicant<'_>) -> Option<Taken> {
+        let mut idle = self.idle.lock().expect("no thread panicked");
+        let at = idle.iter().position(|user| suits(user, applicant))?;
+        let user = idle.remove(at);
+        Some(Taken {
+            backend: 0,
+            peer: Peer {
+                default_db: user.into(),
+                ..Peer::default()
+            },
+            connection: Box::new(user),
+        })
+    }
+
+    fn put_back(&self, taken: Taken) {
+        let user = taken.connection.downcast::<&str>().expect("ours");
+        self.idle.lock().expect("no thread panicked").push(*user);
+    }
+}
+
+fn suits(user: &str, applicant: &Applicant<'_>) -> bool {
+    applicant.logs_in || user.as_bytes() == applicant.username
 }
 
 /// What `run` logs: `LEVEL message field=value`, in order.

@@ -184,8 +184,8 @@ proptest! {
 
     #[test]
     fn names_are_read_back(name in proptest::collection::vec(any::<u8>(), 0..16)) {
-        let token = Token { id: TokenId::LITERAL, text: Cow::Borrowed(&name) };
-        let sql = spelled(&token);
+        let sql = spelled(&Token::new(TokenId::LITERAL, &name));
+        let token = Token { raw: &sql, ..Token::new(TokenId::LITERAL, &name) };
         prop_assert_eq!(tokenize(&sql).collect::<Vec<_>>(), vec![token]);
     }
 }

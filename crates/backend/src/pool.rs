@@ -1,0 +1,326 @@
+//! A backend's idle connections. Each is logged in and clean: whoever gives one back has proven that.
+//!
+//! First in, first out, for each user. An idle connection belongs to no runtime; whoever takes it gets it with a proof of
+//! silence: one on which the server has said anything, or which it closed, is dropped.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use protocol::Capabilities;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use tokio::sync::oneshot;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info};
+
+use crate::{Backend, ServerSession, Stream};
+
+/// Between two looks at connections that nobody takes.
+const REAP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The idle connections of one backend, with what scripts note down about them.
+#[derive(Debug, Default)]
+pub struct Pool {
+    /// A user lends connections to others while it has more than this.
+    pub min_idle: AtomicI64,
+    /// For scripts that agree on it.
+    pub max_idle: AtomicI64,
+    idle: Mutex<Idle>,
+}
+
+#[derive(Debug, Default)]
+struct Idle {
+    /// By user. One who had a connection once stays known.
+    users: BTreeMap<Vec<u8>, VecDeque<IdleConnection>>,
+    /// Who waits for a connection, in the order of coming.
+    waiting: VecDeque<Waiting>,
+}
+
+#[derive(Debug)]
+struct IdleConnection {
+    socket: IdleSocket,
+    session: Box<ServerSession>,
+}
+
+/// A socket that no runtime watches.
+#[derive(Debug)]
+enum IdleSocket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+}
+
+#[derive(Debug)]
+struct Waiting {
+    username: Vec<u8>,
+    capabilities: Capabilities,
+    sender: oneshot::Sender<IdleConnection>,
+}
+
+/// Who asks for a connection.
+#[derive(Debug, Clone, Copy)]
+pub struct Applicant<'a> {
+    /// Empty before the login.
+    pub username: &'a [u8],
+    /// What it agreed on; `None` before that.
+    pub capabilities: Option<Capabilities>,
+    /// It logs in on the connection anew, so it may get another user's.
+    pub logs_in: bool,
+}
+
+impl Applicant<'_> {
+    fn suits(&self, connection: &IdleConnection) -> bool {
+        self.capabilities
+            .is_none_or(|capabilities| connection.session.suits(capabilities))
+    }
+}
+
+impl Pool {
+    /// Gives a connection to whoever waits for such a one, else keeps it. One that is not silent is closed.
+    pub fn put(&self, stream: Stream, session: Box<ServerSession>) {
+        let socket = match IdleSocket::from_stream(stream) {
+            Ok(socket) if socket.is_silent() => socket,
+            Ok(_) => return debug!("a connection that was given back is not silent: closed"),
+            Err(error) => return debug!("a connection cannot be given back: {error}"),
+        };
+        self.lock().put(IdleConnection { socket, session });
+    }
+
+    /// The connection that has been idle for longest among those that the applicant may have.
+    pub fn take(&self, applicant: &Applicant<'_>) -> Option<(Stream, Box<ServerSession>)> {
+        loop {
+            let connection = self.pop(applicant)?;
+            if let Some(ready) = connection.awaken() {
+                return Some(ready);
+            }
+        }
+    }
+
+    fn pop(&self, applicant: &Applicant<'_>) -> Option<IdleConnection> {
+        let min_idle = self.min_idle.load(Ordering::Relaxed);
+        let mut idle = self.lock();
+        let queue = idle.queue_for(applicant, min_idle)?;
+        let at = queue
+            .iter()
+            .position(|connection| applicant.suits(connection))?;
+        queue.remove(at)
+    }
+
+    /// How many connections there are where the applicant's next one would come from.
+    pub fn count(&self, applicant: &Applicant<'_>) -> usize {
+        let min_idle = self.min_idle.load(Ordering::Relaxed);
+        let mut idle = self.lock();
+        let queue = idle.queue_for(applicant, min_idle);
+        queue.map_or(0, |queue| {
+            let suiting = queue.iter().filter(|idle| applicant.suits(idle));
+            suiting.count()
+        })
+    }
+
+    /// The next connection of this user that comes free. `None` when none does in time.
+    pub async fn wait(
+        &self,
+        username: &[u8],
+        capabilities: Capabilities,
+        patience: Duration,
+    ) -> Option<(Stream, Box<ServerSession>)> {
+        let next = async {
+            loop {
+                let mut turn = self.queue_up(username, capabilities);
+                // One may have come free before.
+                let applicant = Applicant {
+                    username,
+                    capabilities: Some(capabilities),
+                    logs_in: false,
+                };
+                if let Some(ready) = self.take(&applicant) {
+                    return ready;
+                }
+                if let Some(ready) = turn.connection().await {
+                    return ready;
+                }
+            }
+        };
+        timeout(patience, next).await.ok()
+    }
+
+    fn queue_up(&self, username: &[u8], capabilities: Capabilities) -> Turn<'_> {
+        let (sender, receiver) = oneshot::channel();
+        let mut idle = self.lock();
+        // Those who gave up.
+        idle.waiting.retain(|waiting| !waiting.sender.is_closed());
+        idle.waiting.push_back(Waiting {
+            username: username.to_vec(),
+            capabilities,
+            sender,
+        });
+        Turn {
+            pool: self,
+            receiver,
+        }
+    }
+
+    /// Drops connections that the server has closed, or said something on. How many.
+    fn reap(&self) -> usize {
+        let mut idle = self.lock();
+        if idle.users.values().all(VecDeque::is_empty) {
+            return 0;
+        }
+        let spoken = match idle.spoken() {
+            Ok(spoken) => spoken,
+            Err(error) => {
+                debug!("cannot look at idle connections: {error}");
+                return 0;
+            }
+        };
+        let dead = spoken.iter().filter(|spoken| **spoken).count();
+        let mut spoken = spoken.into_iter();
+        for queue in idle.users.values_mut() {
+            queue.retain(|_| !spoken.next().unwrap_or_default());
+        }
+        dead
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Idle> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Keeps the backend's pool free of dead connections, for ever.
+pub async fn watch(backend: Arc<Backend>) {
+    loop {
+        sleep(REAP_INTERVAL).await;
+        match backend.pool().reap() {
+            0 => {}
+            dead => info!(
+                "backend ({}) closed {dead} idle connections: they are gone from the pool",
+                backend.address()
+            ),
+        }
+    }
+}
+
+impl Idle {
+    fn put(&mut self, mut connection: IdleConnection) {
+        while let Some(at) = self.waiting.iter().position(|waiting| {
+            waiting.username == connection.session.username
+                && connection.session.suits(waiting.capabilities)
+        }) {
+            let Some(waiting) = self.waiting.remove(at) else {
+                break;
+            };
+            match waiting.sender.send(connection) {
+                Ok(()) => return,
+                // It has given up.
+                Err(unwanted) => connection = unwanted,
+            }
+        }
+        let username = connection.session.username.clone();
+        self.users
+            .entry(username)
+            .or_default()
+            .push_back(connection);
+    }
+
+    /// The user's own, even if it is empty; else, for one who logs in on it, that of any user who has more than enough.
+    fn queue_for(
+        &mut self,
+        applicant: &Applicant<'_>,
+        min_idle: i64,
+    ) -> Option<&mut VecDeque<IdleConnection>> {
+        let is_known =
+            !applicant.username.is_empty() && self.users.contains_key(applicant.username);
+        if is_known || !applicant.logs_in {
+            return self.users.get_mut(applicant.username);
+        }
+        let more_than_enough = |queue: &&mut VecDeque<_>| queue.len() as i64 > min_idle;
+        let mut queues = self.users.values_mut();
+        queues
+            .find(|queue| more_than_enough(queue) && queue.iter().any(|idle| applicant.suits(idle)))
+    }
+
+    /// Of each connection, in order, whether there is anything to read.
+    fn spoken(&self) -> io::Result<Vec<bool>> {
+        let connections = self.users.values().flatten();
+        let mut fds: Vec<_> = connections
+            .map(|connection| PollFd::from_borrowed_fd(connection.socket.as_fd(), PollFlags::IN))
+            .collect();
+        poll(&mut fds, Some(&Timespec::default()))?;
+        Ok(fds.iter().map(|fd| !fd.revents().is_empty()).collect())
+    }
+}
+
+/// A place in the queue of those who wait. What comes for one who has left goes to the next.
+struct Turn<'a> {
+    pool: &'a Pool,
+    receiver: oneshot::Receiver<IdleConnection>,
+}
+
+impl Turn<'_> {
+    /// `None` when what came was dead.
+    async fn connection(&mut self) -> Option<(Stream, Box<ServerSession>)> {
+        let connection = (&mut self.receiver).await.ok()?;
+        connection.awaken()
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.receiver.close();
+        if let Ok(connection) = self.receiver.try_recv() {
+            self.pool.lock().put(connection);
+        }
+    }
+}
+
+impl IdleConnection {
+    /// For a runtime again; `None` for a dead one.
+    fn awaken(self) -> Option<(Stream, Box<ServerSession>)> {
+        if !self.socket.is_silent() {
+            info!("an idle connection was closed by its server: passed over");
+            return None;
+        }
+        match self.socket.into_stream() {
+            Ok(stream) => Some((stream, self.session)),
+            Err(error) => {
+                info!("an idle connection cannot be used: {error}");
+                None
+            }
+        }
+    }
+}
+
+impl IdleSocket {
+    fn from_stream(stream: Stream) -> io::Result<Self> {
+        Ok(match stream {
+            Stream::Tcp(stream) => Self::Tcp(stream.into_std()?),
+            Stream::Unix(stream) => Self::Unix(stream.into_std()?),
+        })
+    }
+
+    fn into_stream(self) -> io::Result<Stream> {
+        Ok(match self {
+            Self::Tcp(socket) => Stream::Tcp(tokio::net::TcpStream::from_std(socket)?),
+            Self::Unix(socket) => Stream::Unix(tokio::net::UnixStream::from_std(socket)?),
+        })
+    }
+
+    /// Neither bytes nor an end.
+    fn is_silent(&self) -> bool {
+        let mut fds = [PollFd::new(self, PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
+    }
+}
+
+impl AsFd for IdleSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}

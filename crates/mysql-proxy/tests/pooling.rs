@@ -1,0 +1,394 @@
+//! Scripts give connections to the pool and take them from there: who gets which, what they meet there, and what never
+//! leaves its session.
+
+mod scripted;
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Instant;
+
+use protocol::{Capabilities, Command};
+use testkit::{Client, ClientError, MariaDb, Mysql97, ProxyProcess, Server};
+
+use scripted::{DEADLINE, ScriptFile, connect, value};
+
+/// A statement at a time: each takes an idle connection, and gives it back unless a transaction is open.
+const SHARING: &str = "
+function connect_server()
+  for i = 1, #proxy.global.backends do
+    local pool = proxy.global.backends[i].pool
+    if pool.users[''].cur_idle_connections > 0 then
+      proxy.connection.backend_ndx = i
+      if proxy.connection.server then return proxy.PROXY_IGNORE_RESULT end
+    end
+  end
+end
+function read_auth_result(auth)
+  if auth.packet:byte() == proxy.MYSQLD_PACKET_OK then proxy.connection.backend_ndx = 0 end
+end
+function read_query(packet)
+  if packet:byte() == proxy.COM_QUIT then
+    proxy.response = { type = proxy.MYSQLD_PACKET_OK }
+    return proxy.PROXY_SEND_RESULT
+  end
+  if proxy.connection.backend_ndx == 0 then proxy.connection.backend_ndx = 1 end
+  proxy.queries:append(1, packet, { resultset_is_needed = true })
+  return proxy.PROXY_SEND_QUERY
+end
+function read_query_result(inj)
+  if not inj.resultset.flags.in_trans then proxy.connection.backend_ndx = 0 end
+end
+function disconnect_client() proxy.connection.backend_ndx = 0 end
+";
+
+fn sharing(server: &Server, more: &[&str]) -> (ScriptFile, ProxyProcess) {
+    let script = ScriptFile::new(SHARING);
+    let proxy = script.proxy(&[server], more);
+    (script, proxy)
+}
+
+/// Waits for a condition that nobody announces.
+fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
+    let deadline = Instant::now() + DEADLINE;
+    while !is_true() {
+        assert!(Instant::now() < deadline, "not {what} in time");
+        thread::yield_now();
+    }
+}
+
+fn id(client: &mut Client) -> String {
+    value(client, "SELECT CONNECTION_ID()")
+}
+
+fn code<T>(result: Result<T, ClientError>) -> Option<u16> {
+    result.err().expect("it is refused").code()
+}
+
+fn each_server(test: impl Fn(&Server)) {
+    test(&MariaDb::start(&[]));
+    if let Some(server) = Mysql97::start(&[]) {
+        test(&server);
+    }
+}
+
+#[test]
+fn the_server_checks_every_client_on_a_connection_that_is_used_again() {
+    each_server(|server| {
+        let (_script, proxy) = sharing(server, &[]);
+        let mut first = connect(&proxy);
+        let connection = id(&mut first);
+        let mut second = connect(&proxy);
+        assert_eq!(id(&mut second), connection);
+        let refused = Client::connect(proxy.address(), "adm", "wrong");
+        assert_eq!(code(refused), Some(1045));
+        let mut adm =
+            Client::connect(proxy.address(), "adm", "adm").expect("the password is right");
+        assert!(value(&mut adm, "SELECT CURRENT_USER()").starts_with("adm@"));
+        let mut third = connect(&proxy);
+        assert!(value(&mut third, "SELECT CURRENT_USER()").starts_with("app@"));
+    });
+}
+
+#[test]
+fn settings_and_default_database_follow_the_client() {
+    each_server(|server| {
+        let (_script, proxy) = sharing(server, &[]);
+        let (mut one, mut other) = (connect(&proxy), connect(&proxy));
+        assert_eq!(id(&mut one), id(&mut other));
+        let default = value(&mut other, "SELECT @@session.lock_wait_timeout");
+        for sql in [
+            "SET NAMES latin1",
+            "SET SESSION lock_wait_timeout = 77, sql_select_limit = 1000",
+            "USE test",
+        ] {
+            one.query(sql).expect(sql);
+        }
+        let of_one = "SELECT CONCAT(@@character_set_client, @@lock_wait_timeout, @@sql_select_limit, DATABASE())";
+        for _ in 0..3 {
+            assert_eq!(value(&mut one, of_one), "latin1771000test");
+            assert_eq!(
+                value(&mut other, "SELECT @@session.lock_wait_timeout"),
+                default
+            );
+            assert_ne!(value(&mut other, "SELECT @@character_set_client"), "latin1");
+        }
+        one.query("RESET CONNECTION")
+            .expect_err("it is no statement");
+        one.reset_connection().expect("an OK");
+        assert_eq!(
+            value(&mut one, "SELECT @@session.lock_wait_timeout"),
+            default
+        );
+    });
+}
+
+#[test]
+fn what_cannot_be_moved_keeps_its_connection() {
+    let server = MariaDb::start(&[]);
+    for statements in [
+        &["BEGIN", "SELECT 1"][..],
+        &["SET autocommit = 0"],
+        &["SET @a = 7"],
+        &["SELECT 7 INTO @a"],
+        &["LOCK TABLES test.pinned WRITE"],
+        &["CREATE TEMPORARY TABLE test.mine (a INT)"],
+        &["SELECT GET_LOCK('mine', 0)"],
+        &["PREPARE mine FROM 'SELECT 1'"],
+        &["/*!50000 SET @a = 1 */"],
+    ] {
+        let (_script, proxy) = sharing(&server, &[]);
+        let mut one = connect(&proxy);
+        one.query("CREATE TABLE IF NOT EXISTS test.pinned (a INT)")
+            .expect("an OK");
+        let pinned = id(&mut one);
+        for sql in statements {
+            one.query(sql).expect(sql);
+        }
+        // There is no idle connection left: the next client gets its own.
+        let mut other = connect(&proxy);
+        assert_ne!(id(&mut other), pinned, "{statements:?}");
+        if !statements[0].starts_with("LOCK") {
+            assert_eq!(id(&mut one), pinned, "{statements:?}");
+        }
+        drop(one);
+        // It is closed with its session.
+        wait_until("closed", || {
+            let sql =
+                format!("SELECT COUNT(*) FROM information_schema.processlist WHERE id = {pinned}");
+            server.query(&sql)[0][0].as_deref() == Some("0")
+        });
+    }
+}
+
+#[test]
+fn a_prepared_statement_keeps_its_connection_until_it_is_closed() {
+    let server = MariaDb::start(&[]);
+    let (_script, proxy) = sharing(&server, &[]);
+    let mut one = connect(&proxy);
+    let before = id(&mut one);
+    one.send_command(Command::STMT_PREPARE, b"SELECT 7")
+        .expect("sent");
+    let prepared = one.read_payload().expect("COM_STMT_PREPARE_OK");
+    one.read_payload().expect("a definition");
+    let mut other = connect(&proxy);
+    assert_ne!(id(&mut other), before);
+    assert_eq!(id(&mut one), before);
+    one.send_command(Command::STMT_CLOSE, &prepared[1..5])
+        .expect("sent");
+    one.ping().expect("an OK");
+    let mut third = connect(&proxy);
+    let ids = [id(&mut third), id(&mut third)];
+    assert!(ids.contains(&before), "{ids:?} without {before}");
+}
+
+#[test]
+fn a_transaction_sees_one_connection_and_the_others_wait() {
+    let server = MariaDb::start(&[]);
+    let (_script, proxy) = sharing(&server, &["--proxy-pool-wait=1"]);
+    let (mut one, mut other) = (connect(&proxy), connect(&proxy));
+    one.query("BEGIN").expect("an OK");
+    assert_eq!(code(other.query("SELECT 1")), Some(1040));
+    // It is refused, not closed.
+    one.query("COMMIT").expect("an OK");
+    assert_eq!(value(&mut other, "SELECT 8"), "8");
+    one.query("BEGIN").expect("an OK");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| other.query("SELECT 9").map(|_| ()));
+        one.query("SELECT SLEEP(0.1)").expect("a row");
+        one.query("COMMIT").expect("an OK");
+        waiting
+            .join()
+            .expect("no panic")
+            .expect("it got the connection");
+    });
+}
+
+#[test]
+fn dead_idle_connections_are_noticed() {
+    let server = MariaDb::start(&[]);
+    let (_script, proxy) = sharing(&server, &[]);
+    let mut client = connect(&proxy);
+    let before = id(&mut client);
+    server.query(&format!("KILL {before}"));
+    proxy.wait_for_log("closed 1 idle connections", DEADLINE);
+    // There is none for this client: the next one to log in brings one.
+    let mut next = connect(&proxy);
+    assert_ne!(id(&mut next), before);
+    assert_ne!(id(&mut client), before);
+    // At once: nobody has looked since.
+    server.query(&format!("KILL {}", id(&mut client)));
+    let mut last = connect(&proxy);
+    assert_eq!(value(&mut last, "SELECT 5"), "5");
+}
+
+#[test]
+fn another_kind_of_client_gets_a_connection_of_its_own() {
+    let server = MariaDb::start(&[]);
+    let (_script, proxy) = sharing(&server, &[]);
+    let mut old = connect(&proxy);
+    let shared = id(&mut old);
+    let login = testkit::Login::new("app", "app").with(Capabilities::FOUND_ROWS);
+    let connection = testkit::Connection::tcp(proxy.address()).expect("it listens");
+    let mut other = login.connect(connection).expect("the proxy serves");
+    assert_ne!(id(&mut other), shared);
+    assert_eq!(id(&mut old), shared);
+}
+
+/// Keeps at least four connections, and lets clients have them when there are more.
+const KEEPING_FOUR: &str = "
+local function idle() return proxy.global.backends[1].pool.users[''].cur_idle_connections end
+function connect_server()
+  if idle() == 0 then return end
+  proxy.connection.backend_ndx = 1
+  if proxy.connection.server and idle() >= 4 then return proxy.PROXY_IGNORE_RESULT end
+end
+function read_auth_result(auth)
+  if auth.packet:byte() == proxy.MYSQLD_PACKET_OK then proxy.connection.backend_ndx = 0 end
+end
+function read_query(packet)
+  proxy.connection.backend_ndx = 1
+  proxy.queries:append(1, packet)
+  return proxy.PROXY_SEND_QUERY
+end
+function read_query_result() proxy.connection.backend_ndx = 0 end
+";
+
+/// Answers a query with the connection's number, and how many queries it had.
+const COUNTING_SERVER: &str = "
+local proto = require('mysql.proto')
+local count = 0
+proxy.global.connections = (proxy.global.connections or 0) + 1
+local mine = proxy.global.connections
+function connect_server()
+  proxy.response = { type = proxy.MYSQLD_PACKET_RAW, packets = { proto.to_challenge_packet {} } }
+  return proxy.PROXY_SEND_RESULT
+end
+function read_query(packet)
+  proxy.response = { type = proxy.MYSQLD_PACKET_OK }
+  if packet:byte() == proxy.COM_QUERY then
+    count = count + 1
+    proxy.response.resultset = {
+      fields = { { name = 'counter', type = proxy.MYSQL_TYPE_STRING } },
+      rows = { { mine .. ' ' .. count } },
+    }
+  end
+  return proxy.PROXY_SEND_RESULT
+end
+";
+
+/// First in, first out; pulled and put back where the script does not want it.
+#[test]
+fn the_order_of_connections_is_the_original_ones() {
+    let mock = ScriptFile::new(COUNTING_SERVER);
+    let mock = mock.proxy(&[], &["--proxy-backend-addresses=127.0.0.1:1"]);
+    let script = ScriptFile::new(KEEPING_FOUR);
+    let backend = format!("--proxy-backend-addresses={}", mock.address());
+    let proxy = script.proxy(&[], &[&backend]);
+    let _opens_the_first = connect(&proxy);
+    let mut clients = Vec::new();
+    for expected in ["2 1", "1 1", "1 2", "2 2", "5 1"] {
+        let mut client = connect(&proxy);
+        client
+            .send_command(Command::INIT_DB, b"test")
+            .expect("sent");
+        client.read_ok().expect("an OK");
+        assert_eq!(value(&mut client, "SELECT counter"), expected);
+        clients.push(client);
+    }
+}
+
+/// Lends connections to logins while it has more than seven.
+const SHARING_EIGHT: &str = "proxy.global.backends[1].pool.min_idle_connections = 7\n";
+
+/// Clients that check what they get, and vanish now and then in the middle of it.
+struct Crowd {
+    served: AtomicUsize,
+    is_over: AtomicBool,
+}
+
+impl Crowd {
+    /// Each value names its client and its query: nobody else's row is one of them.
+    fn query(&self, client: &mut Client, tag: &str) -> Result<(), ClientError> {
+        let sql = format!("SELECT '{tag}', REPEAT('{tag}', 100)");
+        let result = client.query(&sql)?;
+        let rows = result.text();
+        assert_eq!(rows.len(), 1, "{tag}");
+        assert_eq!(rows[0][0].as_deref(), Some(tag));
+        assert_eq!(rows[0][1].as_deref(), Some(tag.repeat(100).as_str()));
+        self.served.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn run(&self, proxy: &ProxyProcess, number: usize, client: Client) {
+        let mut client = Some(client);
+        let mut turn = 0;
+        while !self.is_over.load(Ordering::Relaxed) {
+            turn += 1;
+            let Some(this) = &mut client else {
+                // The server may be away.
+                client = Client::connect(proxy.address(), "app", "app").ok();
+                continue;
+            };
+            let tag = format!("{number}-{turn}-");
+            if (number + turn) % 23 == 0 {
+                this.send_query(&format!("SELECT '{tag}', SLEEP(0.001)"))
+                    .ok();
+                client = None;
+            } else if self
+                .query(this, &tag)
+                .is_err_and(|error| error.code() != Some(1040))
+            {
+                client = None;
+            }
+        }
+    }
+}
+
+#[test]
+fn no_row_reaches_another_client() {
+    const CLIENTS: usize = 200;
+    let mut server = MariaDb::start(&["--max-connections=1000"]);
+    let script = ScriptFile::new(&SHARING.replacen(
+        "function connect_server()",
+        &format!("function connect_server() {SHARING_EIGHT}"),
+        1,
+    ));
+    let proxy = script.proxy(&[&server], &["--proxy-pool-wait=2"]);
+    let crowd = Crowd {
+        served: AtomicUsize::new(0),
+        is_over: AtomicBool::new(false),
+    };
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect(&proxy)).collect();
+    let connected =
+        server.query("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'");
+    assert_eq!(connected[0][0].as_deref(), Some("8"));
+    thread::scope(|scope| {
+        for (number, client) in clients.drain(..).enumerate() {
+            let (crowd, proxy) = (&crowd, &proxy);
+            scope.spawn(move || crowd.run(proxy, number, client));
+        }
+        let served = |more| {
+            let before = crowd.served.load(Ordering::Relaxed);
+            wait_until("served", || {
+                crowd.served.load(Ordering::Relaxed) >= before + more
+            });
+        };
+        served(2000);
+        // One connection, then all of them.
+        for _ in 0..5 {
+            let ids = server
+                .query("SELECT id FROM information_schema.processlist WHERE user = 'app' LIMIT 1");
+            if let Some(id) = ids.first().and_then(|row| row[0].clone()) {
+                server.query(&format!("KILL {id}"));
+            }
+            served(200);
+        }
+        server.kill9();
+        server.restart();
+        served(2000);
+        crowd.is_over.store(true, Ordering::Relaxed);
+    });
+    let mut last = connect(&proxy);
+    assert_eq!(value(&mut last, "SELECT 1"), "1");
+    assert_eq!(proxy.count_in_log("panicked"), 0);
+}
