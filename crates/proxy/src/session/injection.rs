@@ -22,8 +22,8 @@ use crate::buffer::Buffer;
 /// What the client has got in answer to its command.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    /// Of the next packet to the client.
-    numbering: Renumbering,
+    /// Of the next packet to the client. `None` once it has sent a file: from there on it counts with the server.
+    numbering: Option<Renumbering>,
     /// A response was sent: a second one would be the answer to the client's next command.
     is_done: bool,
 }
@@ -65,7 +65,7 @@ async fn run_one(
         .copied()
         .map_or(Command::SLEEP, Command);
     let (sequence_id, response) = send(link, command, &injection.packet).await?;
-    link.err_sequence_id = (!delivery.is_done).then_some(delivery.numbering.next_sequence_id());
+    link.err_sequence_id = delivery.err_sequence_id();
     let layout = match response {
         ResponseKind::None => return Ok(()),
         ResponseKind::Stream => return stream::relay(link, input).await,
@@ -78,10 +78,10 @@ async fn run_one(
         command,
         tracker,
         first_at: None,
-        kept: None,
+        receiver: Receiver::Client,
     };
     if injection.resultset_is_needed {
-        exchange.kept = Some(Kept::new(script));
+        exchange.receiver = Receiver::Script(Kept::new(script));
     } else if delivery.is_done {
         error!(
             "(read_query_result) a second query without resultset_is_needed: its result has nowhere to go, closing the client"
@@ -90,8 +90,12 @@ async fn run_one(
             "a script sent two results for one command",
         ));
     }
-    exchange.receive(link, input, delivery).await?;
-    exchange.deliver(link, script, delivery, injection).await
+    let next = exchange.receive(link, input, delivery, Next::Bytes).await?;
+    exchange.receiver = exchange.deliver(link, script, delivery, injection).await?;
+    if next == Next::LocalInfile {
+        exchange.receive(link, input, delivery, next).await?;
+    }
+    Ok(())
 }
 
 /// The query's packets; the last one's sequence id, and what follows it. Scripts do not see query attributes; where both
@@ -120,8 +124,17 @@ struct Exchange {
     command: Command,
     tracker: ResponseTracker,
     first_at: Option<Instant>,
-    /// The response itself, while it is for the script.
-    kept: Option<Kept>,
+    receiver: Receiver,
+}
+
+/// Who gets a response.
+enum Receiver {
+    /// As it comes.
+    Client,
+    /// All of it, or what there is when the server asks for the client's file: then the script has a say in that.
+    Script(Kept),
+    /// The client has another answer, or gets one; the server gets no file.
+    Nobody,
 }
 
 /// A response that is kept.
@@ -134,35 +147,35 @@ struct Kept {
 }
 
 impl Exchange {
+    /// Up to the response's end, or to the server's request for a file while the response is the script's.
     async fn receive(
         &mut self,
         link: &mut Link,
         input: &mut Buffer,
         delivery: &mut Delivery,
-    ) -> Result<(), SessionError> {
+        mut next: Next,
+    ) -> Result<Next, SessionError> {
         let mut output = Buffer::take();
-        let mut next = Next::Bytes;
         while next != Next::End {
-            if next == Next::LocalInfile {
-                // The client's file is wanted now, whoever wanted the response.
-                if let Some(kept) = self.kept.take() {
-                    if kept.is_too_large {
-                        return Err(SessionError::Refused(kept.refusal()));
-                    }
-                    delivery.send_kept(link, kept.packets).await?;
+            next = match (next, &self.receiver) {
+                (Next::LocalInfile, Receiver::Script(_)) => break,
+                (Next::LocalInfile, Receiver::Client) => {
+                    delivery.numbering = None;
+                    local_infile::relay(link, input, &mut output, &mut self.tracker).await?
                 }
-                next = local_infile::relay(link, input, &mut output, &mut self.tracker).await?;
-                delivery.numbering = Renumbering::new(self.tracker.sequence_id().wrapping_add(1));
-                delivery.is_done = true;
-                continue;
-            }
-            link.read_response(&mut output, input).await?;
-            self.first_at.get_or_insert_with(Instant::now);
-            next = self.take(link, &mut output, delivery).await?;
+                (Next::LocalInfile, Receiver::Nobody) => {
+                    local_infile::decline(link, &mut self.tracker).await?
+                }
+                (Next::Bytes | Next::End, _) => {
+                    link.read_response(&mut output, input).await?;
+                    self.first_at.get_or_insert_with(Instant::now);
+                    self.take(link, &mut output, delivery).await?
+                }
+            };
         }
         link.responded(&self.tracker);
         match output.bytes().len() {
-            0 => Ok(()),
+            0 => Ok(next),
             unsolicited => Err(SessionError::Unsolicited(unsolicited)),
         }
     }
@@ -178,12 +191,13 @@ impl Exchange {
         let malformed = |error| SessionError::Malformed(Party::Backend, error);
         let progress = self.tracker.feed(output.bytes()).map_err(malformed)?;
         let bytes = &mut output.bytes_mut()[..progress.consumed];
-        match &mut self.kept {
-            Some(kept) => kept.push(bytes),
-            None => {
+        match &mut self.receiver {
+            Receiver::Script(kept) => kept.push(bytes),
+            Receiver::Client => {
                 link.err_sequence_id = None;
                 delivery.pass_on(link, bytes).await?;
             }
+            Receiver::Nobody => {}
         }
         output.consume(progress.consumed);
         if is_full && progress.next == Next::Bytes {
@@ -192,18 +206,22 @@ impl Exchange {
         Ok(progress.next)
     }
 
-    /// The script decides what the client gets.
+    /// The script decides what the client gets, and with it who gets what may still follow.
     async fn deliver(
-        mut self,
+        &mut self,
         link: &mut Link,
         script: &mut Script,
         delivery: &mut Delivery,
         injection: Injection,
-    ) -> Result<(), SessionError> {
+    ) -> Result<Receiver, SessionError> {
         self.track_database(script, &injection);
-        let kept = self.kept.take();
+        let kept = match std::mem::replace(&mut self.receiver, Receiver::Nobody) {
+            Receiver::Script(kept) => Some(kept),
+            Receiver::Client | Receiver::Nobody => None,
+        };
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_too_large) {
-            return delivery.send(link, &[kept.refusal().payload()]).await;
+            delivery.send(link, &[kept.refusal().payload()]).await?;
+            return Ok(Receiver::Nobody);
         }
         let buffered = kept.map(|kept| {
             Arc::new(Buffered {
@@ -219,13 +237,16 @@ impl Exchange {
                 // The script's last hold on it ended with its hook.
                 let packets = Arc::try_unwrap(buffered).map(|buffered| buffered.packets);
                 let packets = packets.unwrap_or_else(|shared| shared.packets.clone());
-                delivery.send_kept(link, packets).await
+                return delivery.send_kept(link, packets).await;
             }
-            (Decision::SendResult(answer), Some(_)) => delivery.send(link, &answer.payloads).await,
-            (Decision::IgnoreResult, Some(_)) => Ok(()),
+            (Decision::SendResult(answer), Some(_)) => {
+                delivery.send(link, &answer.payloads).await?;
+            }
+            (Decision::IgnoreResult, Some(_)) => {}
             // It has been passed on as it came.
-            (_, None) => Ok(()),
+            (_, None) => {}
         }
+        Ok(Receiver::Nobody)
     }
 
     fn track_database(&self, script: &mut Script, injection: &Injection) {
@@ -299,9 +320,15 @@ impl Delivery {
     /// To a command whose answer starts with `next_sequence_id`.
     pub(super) fn new(next_sequence_id: u8) -> Self {
         Self {
-            numbering: Renumbering::new(next_sequence_id),
+            numbering: Some(Renumbering::new(next_sequence_id)),
             is_done: false,
         }
+    }
+
+    /// Of an ERR, while one may be the answer.
+    fn err_sequence_id(&self) -> Option<u8> {
+        let numbering = self.numbering.as_ref().filter(|_| !self.is_done)?;
+        Some(numbering.next_sequence_id())
     }
 
     /// A whole response. A second one is dropped.
@@ -315,27 +342,30 @@ impl Delivery {
         for payload in payloads {
             next = put_payload(&mut packets, next, payload);
         }
-        self.send_kept(link, packets).await
+        self.send_kept(link, packets).await.map(drop)
     }
 
-    /// [`Self::send`] for a response as it came, but for its sequence ids.
+    /// [`Self::send`] for a response as it came, but for its sequence ids. Who gets what may still follow.
     async fn send_kept(
         &mut self,
         link: &mut Link,
         mut packets: Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<Receiver, SessionError> {
         if self.is_done {
             error!("a script sent two results for one command: the second is dropped");
-            return Ok(());
+            return Ok(Receiver::Nobody);
         }
         link.err_sequence_id = None;
-        self.pass_on(link, &mut packets).await
+        self.pass_on(link, &mut packets).await?;
+        Ok(Receiver::Client)
     }
 
     /// A part of a response as it came, but for its sequence ids.
     async fn pass_on(&mut self, link: &mut Link, bytes: &mut [u8]) -> Result<(), SessionError> {
         self.is_done = true;
-        self.numbering.apply(bytes);
+        if let Some(numbering) = &mut self.numbering {
+            numbering.apply(bytes);
+        }
         link.write_client(bytes).await
     }
 }
