@@ -102,7 +102,10 @@ async fn serve(
         Some(script) => Box::pin(scripted::run(&mut link, script, rest)).await,
     };
     if let Err(error) = outcome {
-        log_end(link.id(), peer, Some(&link.backend_name()), &error);
+        match link.has_client_left() && !error.is_clients() {
+            true => log_left(&link, peer, &error),
+            false => log_end(link.id(), peer, Some(&link.backend_name()), &error),
+        }
         Box::pin(last_words::say(link, &error)).await;
     }
 }
@@ -145,9 +148,19 @@ async fn unless_expired<F: Future>(registration: &Registration, future: F) -> Op
     .await
 }
 
+/// The end of a session whose client had gone amid a command, or had no more to say than that: servers break off then.
+fn log_left(link: &Link, peer: Option<SocketAddr>, error: &SessionError) {
+    let (id, client, backend) = (link.id(), name(peer), link.backend_name());
+    info!("session {id} (client {client}, backend {backend}): client left amid a command: {error}");
+}
+
+fn name(client: Option<SocketAddr>) -> String {
+    client.map_or_else(|| "unix socket".to_owned(), |client| client.to_string())
+}
+
 /// One line that says who, what and what now.
 fn log_end(id: u64, peer: Option<SocketAddr>, backend: Option<&str>, error: &SessionError) {
-    let client = peer.map_or_else(|| "unix socket".to_owned(), |peer| peer.to_string());
+    let client = name(peer);
     let with = backend.map_or_else(String::new, |backend| format!(", backend {backend}"));
     match error {
         // A client that leaves is no news; and that there is no backend has been logged where it was found.

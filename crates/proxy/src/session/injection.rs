@@ -79,6 +79,7 @@ async fn run_one(
         tracker,
         first_at: None,
         receiver: Receiver::Client,
+        is_last: script.connection.queries.is_empty(),
     };
     if injection.resultset_is_needed {
         exchange.receiver = Receiver::Script(Kept::new(script));
@@ -125,6 +126,8 @@ struct Exchange {
     tracker: ResponseTracker,
     first_at: Option<Instant>,
     receiver: Receiver,
+    /// Nothing else is queued behind it so far.
+    is_last: bool,
 }
 
 /// Who gets a response.
@@ -167,7 +170,7 @@ impl Exchange {
                     local_infile::decline(link, &mut self.tracker).await?
                 }
                 (Next::Bytes | Next::End, _) => {
-                    link.read_response(&mut output, input).await?;
+                    link.read_response(&mut output, input, self.is_last).await?;
                     self.first_at.get_or_insert_with(Instant::now);
                     self.take(link, &mut output, delivery).await?
                 }
