@@ -1,9 +1,12 @@
 //! Threads that serve sessions. Each has a runtime of its own: no session ever moves, no packet crosses threads.
 
+use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
@@ -19,10 +22,15 @@ use crate::shutdown::Ticket;
 /// Clients on their way to one worker.
 const QUEUE: usize = 256;
 
-/// All workers. Dropping them ends their sessions.
+/// How long the end of the workers is waited for. Theirs is at once, unless a hook of a script waits for something.
+const END: Duration = Duration::from_secs(1);
+
+/// All workers. Dropping them ends their sessions; a worker inside a hook that does not come back is left behind.
 #[derive(Debug)]
 pub(crate) struct Workers {
     list: Vec<Worker>,
+    /// Disconnected when the last worker has ended. The lock is for the compiler: only the owner waits for it.
+    ended: Mutex<Receiver<Infallible>>,
 }
 
 /// A client on its way to its worker.
@@ -36,7 +44,6 @@ struct Dealt {
 struct Worker {
     queue: Option<mpsc::Sender<Dealt>>,
     sessions: Arc<AtomicUsize>,
-    thread: Option<thread::JoinHandle<()>>,
 }
 
 /// A session counts for its worker and for the drain until this is dropped.
@@ -47,11 +54,15 @@ struct SessionCount {
 
 impl Workers {
     pub(crate) fn start(context: &Arc<Context>) -> io::Result<Self> {
-        let start = |index| Worker::start(index, Arc::clone(context));
+        let (alive, ended) = channel();
+        let start = |index| Worker::start(index, Arc::clone(context), alive.clone());
         let list = (0..context.settings.workers.get())
             .map(start)
             .collect::<io::Result<_>>()?;
-        Ok(Self { list })
+        Ok(Self {
+            list,
+            ended: Mutex::new(ended),
+        })
     }
 
     /// Gives a client to the worker with the fewest sessions. Waits while its queue is full.
@@ -75,32 +86,32 @@ impl Drop for Workers {
         for worker in &mut self.list {
             worker.queue = None;
         }
-        for worker in &mut self.list {
-            if let Some(thread) = worker.thread.take() {
-                // A worker that panicked has said so in the log.
-                let _ = thread.join();
-            }
+        // A worker that panicked has said so in the log.
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(END) == Err(RecvTimeoutError::Timeout) {
+            warn!("a hook of the script does not come back: its worker is left behind");
         }
     }
 }
 
 impl Worker {
-    fn start(index: usize, context: Arc<Context>) -> io::Result<Self> {
+    /// The thread keeps `alive` to its end.
+    fn start(index: usize, context: Arc<Context>, alive: Sender<Infallible>) -> io::Result<Self> {
         let (queue, accepted) = mpsc::channel(QUEUE);
         let sessions = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&sessions);
         let runtime = runtime()?;
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
                 runtime.block_on(serve(accepted, counter, context));
                 // A look-up of a name may still be blocked, for as long as the resolver likes.
                 runtime.shutdown_background();
+                drop(alive);
             })?;
         Ok(Self {
             queue: Some(queue),
             sessions,
-            thread: Some(thread),
         })
     }
 }
