@@ -51,12 +51,17 @@ pub(crate) struct Context {
     pub(crate) scripts: Option<Scripts>,
 }
 
-/// Serves one client until it is gone.
-pub(crate) async fn run(mut client: Stream, peer: Option<SocketAddr>, context: Arc<Context>) {
+/// Serves one client until it is gone, on the `worker` of that index.
+pub(crate) async fn run(
+    mut client: Stream,
+    peer: Option<SocketAddr>,
+    context: Arc<Context>,
+    worker: usize,
+) {
     let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
     let registration = context.shutdown.register(waker);
     let id = registration.id();
-    let opened = Box::pin(Script::open(&context, &client, peer)).await;
+    let opened = Box::pin(Script::open(&context, &client, peer, worker)).await;
     let mut script = match opened {
         Ok(script) => script,
         Err(error) => {

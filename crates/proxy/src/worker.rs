@@ -104,7 +104,7 @@ impl Worker {
         thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                runtime.block_on(serve(accepted, counter, context));
+                runtime.block_on(serve(index, accepted, counter, context));
                 // A look-up of a name may still be blocked, for as long as the resolver likes.
                 runtime.shutdown_background();
                 drop(alive);
@@ -122,6 +122,7 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 }
 
 async fn serve(
+    index: usize,
     mut queue: mpsc::Receiver<Dealt>,
     sessions: Arc<AtomicUsize>,
     context: Arc<Context>,
@@ -137,7 +138,7 @@ async fn serve(
             Ok(client) => {
                 let context = Arc::clone(&context);
                 tokio::spawn(async move {
-                    session::run(client, peer, context).await;
+                    session::run(client, peer, context, index).await;
                     drop(count);
                 });
             }

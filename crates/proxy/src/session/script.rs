@@ -25,11 +25,12 @@ pub(super) struct Script {
 }
 
 impl Script {
-    /// Loads the script for a new client. `None` where there is none, or where connections do without a faulty one.
+    /// Loads the script for a new client of `worker`. `None` where there is none, or where connections do without a faulty one.
     pub(super) async fn open(
         context: &Arc<Context>,
         client: &Stream,
         peer: Option<SocketAddr>,
+        worker: usize,
     ) -> Result<Option<Box<Self>>, LoadError> {
         let Some(scripts) = &context.scripts else {
             return Ok(None);
@@ -49,7 +50,9 @@ impl Script {
             backends: backends.collect(),
             ..Connection::default()
         });
-        let state = scripts.state_for(id).await;
+        let state = scripts
+            .state_for(id, worker, context.settings.workers)
+            .await;
         match state.with(|state| state.open(&mut connection)).await? {
             Loaded::PassThrough => Ok(None),
             Loaded::Scripted => Ok(Some(Box::new(Self {
