@@ -1,17 +1,22 @@
 //! COM_CHANGE_USER: a login within a session.
 
+use std::borrow::Cow;
+
 use backend::packet_io::PacketReader;
 use protocol::change_user::ChangeUser;
+use protocol::packet::{put_payload, split_payload};
+use script::Login;
 
 use super::authentication::{Authentication, Decision, FirstAnswer};
 use super::error::{Party, SessionError};
 use super::link::Link;
+use super::script::Script;
 use super::unless_expired;
 use crate::buffer::Buffer;
 
-/// The command at the start of `input`, and everything up to the backend's OK or ERR. A session whose user could not be
-/// changed goes on as the server lets it.
-pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), SessionError> {
+/// The command at the start of `input`, and everything up to the backend's OK or ERR: whether it was the OK. A session
+/// whose user could not be changed goes on as the server lets it.
+pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<bool, SessionError> {
     let client_timeout = link.login_timeout();
     let capabilities = link.capabilities;
     let nonce = std::mem::take(&mut link.nonce);
@@ -28,11 +33,50 @@ pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), Ses
     link.nonce = nonce;
     *input = Buffer::from(reader.into_rest());
     link.err_sequence_id = Some(sequence_id.wrapping_add(1));
-    if let Decision::Accepted(status) = decision? {
+    let decision = decision?;
+    if let Decision::Accepted(status) = decision {
         link.status = status;
     }
     link.err_sequence_id = None;
+    Ok(decision != Decision::Denied)
+}
+
+/// [`relay`] where a script is told who the client has become.
+pub(super) async fn relay_for(
+    link: &mut Link,
+    script: &mut Script,
+    input: &mut Buffer,
+) -> Result<(), SessionError> {
+    let payload = split_payload(input.bytes()).map_or_else(Cow::default, |(payload, _)| payload);
+    let change = ChangeUser::decode(&payload, link.capabilities).ok();
+    let changed = change.map(|change| {
+        let login = Login {
+            username: change.username.to_vec(),
+            auth_response: change.auth_response.to_vec(),
+            auth_plugin_name: change.auth_plugin_name.to_vec(),
+        };
+        (login, change.database.to_vec())
+    });
+    if relay(link, input).await?
+        && let Some((login, database)) = changed
+    {
+        script.changed_user(login, database);
+    }
     Ok(())
+}
+
+/// A script's own: `packet` stands before what the client says next, which has to answer for it.
+pub(super) async fn inject(
+    link: &mut Link,
+    script: &mut Script,
+    input: &mut Buffer,
+    packet: &[u8],
+) -> Result<(), SessionError> {
+    let mut bytes = Vec::new();
+    put_payload(&mut bytes, 0, packet);
+    bytes.extend_from_slice(input.bytes());
+    *input = Buffer::from(bytes);
+    relay_for(link, script, input).await
 }
 
 async fn attempt(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use protocol::command::{Layout, ResponseKind};
+use protocol::command::ResponseKind;
 use protocol::packet::{Renumbering, put_payload};
 use protocol::query::Query;
 use protocol::response::{ErrPacket, OkPacket, error_code};
@@ -16,7 +16,7 @@ use super::command_phase::response_at;
 use super::error::{Party, Refusal, SessionError};
 use super::link::Link;
 use super::script::Script;
-use super::{default_database, local_infile, stream};
+use super::{change_user, default_database, local_infile, stream};
 use crate::buffer::Buffer;
 
 /// What the client has got in answer to its command.
@@ -64,14 +64,22 @@ async fn run_one(
         .first()
         .copied()
         .map_or(Command::SLEEP, Command);
+    if command == Command::CHANGE_USER {
+        if delivery.is_done {
+            return Err(SessionError::Script(
+                "a script sent COM_CHANGE_USER behind the answer to a command",
+            ));
+        }
+        delivery.is_done = true;
+        let change = change_user::inject(link, script, input, &injection.packet);
+        return Box::pin(change).await;
+    }
     let (sequence_id, response) = send(link, command, &injection.packet).await?;
     link.err_sequence_id = delivery.err_sequence_id();
     let layout = match response {
-        ResponseKind::None => return Ok(()),
+        ResponseKind::None | ResponseKind::Authentication => return Ok(()),
         ResponseKind::Stream => return stream::relay(link, input).await,
         ResponseKind::Tracked(layout) => layout,
-        // The exchange of a login cannot be injected; its first packet is its answer.
-        ResponseKind::Authentication => Layout::Generic,
     };
     let tracker = ResponseTracker::new(layout, link.capabilities).following(sequence_id);
     let mut exchange = Exchange {

@@ -140,6 +140,13 @@ impl Script {
         }
     }
 
+    /// The client has become another one, at the backend too.
+    pub(super) fn changed_user(&mut self, login: Login, database: Vec<u8>) {
+        self.connection.client.login = Some(login);
+        self.connection.client.default_db = database;
+        self.share_login();
+    }
+
     /// The default database of both sides, after the backend has changed it.
     pub(super) fn use_db(&mut self, database: &[u8]) {
         self.connection.client.default_db = database.to_vec();

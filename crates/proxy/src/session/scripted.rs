@@ -15,7 +15,7 @@ use super::command_phase::{self, Batch};
 use super::error::{Party, Refusal, SessionError};
 use super::link::{Heard, Link};
 use super::script::Script;
-use super::{default_database, injection, response};
+use super::{change_user, default_database, injection, response};
 use crate::buffer::Buffer;
 use crate::shutdown::Phase;
 
@@ -122,6 +122,9 @@ async fn pass(
                 "I have no server backend, closing connection",
             )),
         };
+    }
+    if command == Command::CHANGE_USER {
+        return Box::pin(change_user::relay_for(link, script, input)).await;
     }
     command_phase::exchange(link, input, batch).await?;
     if let Some(database) = database
