@@ -2,8 +2,10 @@
 
 mod scripted;
 
+use std::fs;
+
 use nix::sys::signal::Signal;
-use testkit::{Client, MariaDb, ProxyProcess, Server, wait};
+use testkit::{Client, Connection, MariaDb, ProxyProcess, Server, wait};
 
 use scripted::{DEADLINE, ScriptFile, connect};
 
@@ -116,5 +118,29 @@ fn a_hook_that_blocks_does_not_keep_the_process() {
     proxy.wait_for_log("a hook of the script does not come back", DEADLINE);
     for client in &mut clients {
         wait::until("the close", DEADLINE, || client.connection().is_closed());
+    }
+}
+
+/// They wait for the only worker, and the one behind them for a place among them.
+#[test]
+fn clients_behind_a_hook_that_blocks_do_not_keep_the_process() {
+    const CLIENTS: usize = 400;
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(SCRIPT);
+    let mut proxy = script.proxy(&[&server], &[SHORT, "--event-threads=1"]);
+    let mut blocking = connect(&proxy);
+    blocking.send_query("block").expect("it is sent");
+    proxy.wait_for_log("blocks", DEADLINE);
+    let waiting = (0..CLIENTS).map(|_| Connection::tcp(proxy.address()));
+    let waiting: Vec<_> = waiting.collect::<Result<_, _>>().expect("it listens");
+    let files = format!("/proc/{}/fd", proxy.id());
+    wait::until("clients are accepted", DEADLINE, || {
+        let files = fs::read_dir(&files).expect("the proxy runs");
+        files.count() > 260
+    });
+    proxy.signal(Signal::SIGTERM);
+    assert_eq!(proxy.wait(DEADLINE).code(), Some(0));
+    for connection in &waiting {
+        wait::until("the close", DEADLINE, || connection.is_closed());
     }
 }

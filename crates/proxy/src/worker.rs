@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::warn;
 
 use backend::Stream;
@@ -35,9 +35,9 @@ pub(crate) struct Workers {
 
 /// A client on its way to its worker.
 #[derive(Debug)]
-struct Dealt {
-    accepted: Accepted,
-    ticket: Ticket,
+pub(crate) struct Dealt {
+    pub(crate) accepted: Accepted,
+    pub(crate) ticket: Ticket,
 }
 
 #[derive(Debug)]
@@ -65,19 +65,27 @@ impl Workers {
         })
     }
 
-    /// Gives a client to the worker with the fewest sessions. Waits while its queue is full.
-    pub(crate) fn deal(&self, accepted: Accepted, ticket: Ticket) {
+    /// Gives a client to the worker with the fewest sessions; gives it back while that one's queue is full.
+    pub(crate) fn deal(&self, dealt: Dealt) -> Result<(), Dealt> {
         let least = self
             .list
             .iter()
             .min_by_key(|worker| worker.sessions.load(Ordering::Relaxed));
-        let Some(worker) = least else { return };
-        let Some(queue) = &worker.queue else { return };
+        let Some(worker) = least else { return Ok(()) };
+        let Some(queue) = &worker.queue else {
+            return Ok(());
+        };
         worker.sessions.fetch_add(1, Ordering::Relaxed);
-        if queue.blocking_send(Dealt { accepted, ticket }).is_err() {
+        let sent = queue.try_send(dealt);
+        if sent.is_err() {
             worker.sessions.fetch_sub(1, Ordering::Relaxed);
-            warn!("a worker is gone: its client was closed");
         }
+        match sent {
+            Err(TrySendError::Full(dealt)) => return Err(dealt),
+            Err(TrySendError::Closed(_)) => warn!("a worker is gone: its client was closed"),
+            Ok(()) => {}
+        }
+        Ok(())
     }
 }
 
