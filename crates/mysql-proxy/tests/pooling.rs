@@ -330,7 +330,7 @@ impl Crowd {
                 continue;
             };
             let tag = format!("{number}-{turn}-");
-            if (number + turn) % 23 == 0 {
+            if (number + turn).is_multiple_of(23) {
                 this.send_query(&format!("SELECT '{tag}', SLEEP(0.001)"))
                     .ok();
                 client = None;

@@ -2,6 +2,7 @@
 
 mod scripted;
 
+use std::fs;
 use std::thread;
 
 use testkit::{Client, MariaDb};
@@ -56,6 +57,51 @@ fn sessions_of_another_state_notice_nothing_of_one_that_is_busy() {
     }
     assert!(!busy.is_finished(), "the machine is too slow for this test");
     assert_eq!(busy.join().expect("no panic"), Some(1105));
+}
+
+/// Waits, in a hook, for a file that is called like the script with `.go` behind it.
+const BLOCKS: &str = r#"
+    local name = debug.getinfo(1, "S").source
+    proxy.global.state = proxy.global.state or proxy.shared.incr("states", 1, 0)
+    function read_query(packet)
+        if packet:byte() ~= proxy.COM_QUERY then return end
+        if packet:sub(2) == "block" then
+            print("blocks")
+            os.execute("until [ -e " .. name .. ".go ]; do sleep 0.01; done")
+        end
+        proxy.response = { type = proxy.MYSQLD_PACKET_OK, resultset = {
+            fields = { { name = "state" } }, rows = { { proxy.global.state } } } }
+        return proxy.PROXY_SEND_RESULT
+    end
+"#;
+
+#[test]
+fn sessions_of_another_state_notice_nothing_of_one_that_waits() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(BLOCKS);
+    let options = ["--lua-states=2", "--event-threads=2"];
+    let proxy = script.proxy(&[&server], &options);
+    let mut clients: Vec<_> = (0..8).map(|_| connect(&proxy)).collect();
+    // Some leave, others come: who gets which worker and which state follows no order any more.
+    for leaves in [0, 1, 1] {
+        clients.remove(leaves).quit().expect("a goodbye");
+        clients.push(connect(&proxy));
+    }
+    let states: Vec<_> = clients
+        .iter_mut()
+        .map(|client| value(client, "state"))
+        .collect();
+    clients[0].send_query("block").expect("the proxy is there");
+    proxy.wait_for_log("blocks", DEADLINE);
+    let others = (0..clients.len()).filter(|&n| states[n] != states[0]);
+    let others: Vec<_> = others.collect();
+    assert!(!others.is_empty(), "all have state {}", states[0]);
+    for n in others {
+        assert_eq!(value(&mut clients[n], "state"), states[n]);
+    }
+    fs::write(format!("{}.go", script.path.display()), "").expect("the directory is ours");
+    let answer = clients[0].read_results().expect("it has come back");
+    assert_eq!(answer[0].text(), [[Some(states[0].clone())]]);
 }
 
 #[test]

@@ -295,7 +295,7 @@ fn states_have_a_proxy_global_each_and_one_state_is_shared_by_all() {
     );
     let server = MariaDb::start(&[]);
     for (states, expected) in [("--lua-states=1", "4"), ("--lua-states=2", "2")] {
-        let proxy = script.proxy(&[&server], &[states]);
+        let proxy = script.proxy(&[&server], &[states, "--event-threads=2"]);
         let mut clients: Vec<_> = (0..4).map(|_| connect(&proxy)).collect();
         for client in &mut clients {
             assert_eq!(value(client, "SELECT 1"), expected);

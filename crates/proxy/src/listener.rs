@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use backend::{Address, Target};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
@@ -19,11 +19,11 @@ use thiserror::Error;
 use tracing::{debug, warn};
 
 use crate::shutdown::Shutdown;
-use crate::worker::Workers;
+use crate::worker::{Dealt, Workers};
 
 /// Clients that the system keeps for us while we are busy.
 const BACKLOG: i32 = 4096;
-/// How long to wait when the system has no descriptor or memory for another client.
+/// How long to wait when the system has no descriptor or memory for another client, or a worker no room.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the listening address could not be had.
@@ -83,7 +83,8 @@ impl Listener {
             match self.accept() {
                 Ok(accepted) => {
                     is_short = false;
-                    workers.deal(accepted, shutdown.ticket());
+                    let ticket = shutdown.ticket();
+                    deal(workers, Dealt { accepted, ticket }, stop);
                 }
                 Err(error) if is_shortage(error) => {
                     if !is_short {
@@ -130,6 +131,22 @@ impl Drop for Listener {
             && let Err(error) = fs::remove_file(path)
         {
             debug!("cannot remove {}: {error}", path.display());
+        }
+    }
+}
+
+/// Waits for room at a worker that is busy with those who came before; not beyond the time to stop.
+fn deal(workers: &Workers, mut dealt: Dealt, stop: &UnixStream) {
+    let pause = Timespec {
+        tv_sec: 0,
+        tv_nsec: PAUSE.subsec_nanos().into(),
+    };
+    while let Err(back) = workers.deal(dealt) {
+        dealt = back;
+        let mut events = [PollFd::new(stop, PollFlags::IN)];
+        // Interrupted, it tries again at once.
+        if poll(&mut events, Some(&pause)).is_ok() && !events[0].revents().is_empty() {
+            return;
         }
     }
 }

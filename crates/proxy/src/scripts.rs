@@ -65,10 +65,15 @@ impl Scripts {
         self.next_connection.fetch_add(1, Ordering::Relaxed)
     }
 
-    /// The state for a new connection. One that is worn out keeps the connections that it has, and ends with the last.
-    pub(crate) async fn state_for(&self, connection_id: u64) -> SharedState {
-        let index = connection_id % self.states.len() as u64;
-        let place = &self.states[index as usize];
+    /// The state for a new connection that `worker` serves, one of so many `workers`. A state that is worn out keeps the
+    /// connections that it has, and ends with the last.
+    pub(crate) async fn state_for(
+        &self,
+        connection_id: u64,
+        worker: usize,
+        workers: NonZeroUsize,
+    ) -> SharedState {
+        let place = &self.states[place(self.states.len(), connection_id, worker, workers)];
         let state = Arc::clone(&place.lock().unwrap_or_else(PoisonError::into_inner));
         match state.with(|state| state.is_worn_out()).await {
             false => state,
@@ -96,6 +101,14 @@ impl Scripts {
     }
 }
 
+/// States belong to workers: a hook that waits for something holds up its worker, and is to hold up nobody of another
+/// state. Where there are more states than workers, each worker's sessions are dealt out to its own.
+fn place(states: usize, connection_id: u64, worker: usize, workers: NonZeroUsize) -> usize {
+    let first = worker % states;
+    let own = (states - first).div_ceil(workers.get()) as u64;
+    first + workers.get() * (connection_id % own) as usize
+}
+
 fn create(settings: &ScriptSettings) -> Result<SharedState, script::StateError> {
     Ok(Arc::new(Turns::new(State::new(settings.options.clone())?)))
 }
@@ -105,5 +118,34 @@ impl fmt::Debug for Scripts {
         f.debug_struct("Scripts")
             .field("settings", &self.settings)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_are_shared_out_among_workers() {
+        let of_worker = |states, workers: usize, worker| {
+            let workers = NonZeroUsize::new(workers).expect("there are some");
+            let mut places: Vec<_> = (0..12)
+                .map(|id| place(states, id, worker, workers))
+                .collect();
+            places.sort_unstable();
+            places.dedup();
+            places
+        };
+        assert_eq!([0, 1, 2].map(|worker| of_worker(1, 3, worker)), [[0]; 3]);
+        assert_eq!(
+            [0, 1, 2, 3].map(|worker| of_worker(2, 4, worker)),
+            [[0], [1], [0], [1]]
+        );
+        assert_eq!([0, 1].map(|worker| of_worker(2, 2, worker)), [[0], [1]]);
+        assert_eq!(
+            [0, 1].map(|worker| of_worker(5, 2, worker)),
+            [vec![0, 2, 4], vec![1, 3]]
+        );
+        assert_eq!(of_worker(3, 1, 0), [0, 1, 2]);
     }
 }

@@ -54,12 +54,17 @@ pub(crate) struct Context {
     pub(crate) scripts: Option<Scripts>,
 }
 
-/// Serves one client until it is gone.
-pub(crate) async fn run(mut client: Stream, peer: Option<SocketAddr>, context: Arc<Context>) {
+/// Serves one client until it is gone, on the `worker` of that index.
+pub(crate) async fn run(
+    mut client: Stream,
+    peer: Option<SocketAddr>,
+    context: Arc<Context>,
+    worker: usize,
+) {
     let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
     let registration = context.shutdown.register(waker);
     let id = registration.id();
-    let opened = Box::pin(Script::open(&context, &client, peer)).await;
+    let opened = Box::pin(Script::open(&context, &client, peer, worker)).await;
     let mut script = match opened {
         Ok(script) => script,
         Err(error) => {
@@ -111,7 +116,10 @@ async fn serve(
     let Err(error) = outcome else {
         return Some(link);
     };
-    log_end(link.id(), peer, Some(&link.backend_name()), &error);
+    match link.has_client_left() && !error.is_clients() {
+        true => log_left(&link, peer, &error),
+        false => log_end(link.id(), peer, Some(&link.backend_name()), &error),
+    }
     Box::pin(last_words::say(link, &error)).await;
     None
 }
@@ -154,9 +162,19 @@ async fn unless_expired<F: Future>(registration: &Registration, future: F) -> Op
     .await
 }
 
+/// The end of a session whose client had gone amid a command, or had no more to say than that: servers break off then.
+fn log_left(link: &Link, peer: Option<SocketAddr>, error: &SessionError) {
+    let (id, client, backend) = (link.id(), name(peer), link.backend_name());
+    info!("session {id} (client {client}, backend {backend}): client left amid a command: {error}");
+}
+
+fn name(client: Option<SocketAddr>) -> String {
+    client.map_or_else(|| "unix socket".to_owned(), |client| client.to_string())
+}
+
 /// One line that says who, what and what now.
 fn log_end(id: u64, peer: Option<SocketAddr>, backend: Option<&str>, error: &SessionError) {
-    let client = peer.map_or_else(|| "unix socket".to_owned(), |peer| peer.to_string());
+    let client = name(peer);
     let with = backend.map_or_else(String::new, |backend| format!(", backend {backend}"));
     match error {
         // A client that leaves is no news; and that there is no backend has been logged where it was found.

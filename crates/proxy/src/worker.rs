@@ -1,13 +1,16 @@
 //! Threads that serve sessions. Each has a runtime of its own: no session ever moves, no packet crosses threads.
 
+use std::convert::Infallible;
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
-use tokio::sync::mpsc;
+use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::warn;
 
 use backend::Stream;
@@ -19,24 +22,28 @@ use crate::shutdown::Ticket;
 /// Clients on their way to one worker.
 const QUEUE: usize = 256;
 
-/// All workers. Dropping them ends their sessions.
+/// How long the end of the workers is waited for. Theirs is at once, unless a hook of a script waits for something.
+const END: Duration = Duration::from_secs(1);
+
+/// All workers. Dropping them ends their sessions; a worker inside a hook that does not come back is left behind.
 #[derive(Debug)]
 pub(crate) struct Workers {
     list: Vec<Worker>,
+    /// Disconnected when the last worker has ended. The lock is for the compiler: only the owner waits for it.
+    ended: Mutex<Receiver<Infallible>>,
 }
 
 /// A client on its way to its worker.
 #[derive(Debug)]
-struct Dealt {
-    accepted: Accepted,
-    ticket: Ticket,
+pub(crate) struct Dealt {
+    pub(crate) accepted: Accepted,
+    pub(crate) ticket: Ticket,
 }
 
 #[derive(Debug)]
 struct Worker {
     queue: Option<mpsc::Sender<Dealt>>,
     sessions: Arc<AtomicUsize>,
-    thread: Option<thread::JoinHandle<()>>,
 }
 
 /// A session counts for its worker and for the drain until this is dropped.
@@ -47,26 +54,38 @@ struct SessionCount {
 
 impl Workers {
     pub(crate) fn start(context: &Arc<Context>) -> io::Result<Self> {
-        let start = |index| Worker::start(index, Arc::clone(context));
+        let (alive, ended) = channel();
+        let start = |index| Worker::start(index, Arc::clone(context), alive.clone());
         let list = (0..context.settings.workers.get())
             .map(start)
             .collect::<io::Result<_>>()?;
-        Ok(Self { list })
+        Ok(Self {
+            list,
+            ended: Mutex::new(ended),
+        })
     }
 
-    /// Gives a client to the worker with the fewest sessions. Waits while its queue is full.
-    pub(crate) fn deal(&self, accepted: Accepted, ticket: Ticket) {
+    /// Gives a client to the worker with the fewest sessions; gives it back while that one's queue is full.
+    pub(crate) fn deal(&self, dealt: Dealt) -> Result<(), Dealt> {
         let least = self
             .list
             .iter()
             .min_by_key(|worker| worker.sessions.load(Ordering::Relaxed));
-        let Some(worker) = least else { return };
-        let Some(queue) = &worker.queue else { return };
+        let Some(worker) = least else { return Ok(()) };
+        let Some(queue) = &worker.queue else {
+            return Ok(());
+        };
         worker.sessions.fetch_add(1, Ordering::Relaxed);
-        if queue.blocking_send(Dealt { accepted, ticket }).is_err() {
+        let sent = queue.try_send(dealt);
+        if sent.is_err() {
             worker.sessions.fetch_sub(1, Ordering::Relaxed);
-            warn!("a worker is gone: its client was closed");
         }
+        match sent {
+            Err(TrySendError::Full(dealt)) => return Err(dealt),
+            Err(TrySendError::Closed(_)) => warn!("a worker is gone: its client was closed"),
+            Ok(()) => {}
+        }
+        Ok(())
     }
 }
 
@@ -75,32 +94,32 @@ impl Drop for Workers {
         for worker in &mut self.list {
             worker.queue = None;
         }
-        for worker in &mut self.list {
-            if let Some(thread) = worker.thread.take() {
-                // A worker that panicked has said so in the log.
-                let _ = thread.join();
-            }
+        // A worker that panicked has said so in the log.
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        if ended.recv_timeout(END) == Err(RecvTimeoutError::Timeout) {
+            warn!("a hook of the script does not come back: its worker is left behind");
         }
     }
 }
 
 impl Worker {
-    fn start(index: usize, context: Arc<Context>) -> io::Result<Self> {
+    /// The thread keeps `alive` to its end.
+    fn start(index: usize, context: Arc<Context>, alive: Sender<Infallible>) -> io::Result<Self> {
         let (queue, accepted) = mpsc::channel(QUEUE);
         let sessions = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&sessions);
         let runtime = runtime()?;
-        let thread = thread::Builder::new()
+        thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                runtime.block_on(serve(accepted, counter, context));
+                runtime.block_on(serve(index, accepted, counter, context));
                 // A look-up of a name may still be blocked, for as long as the resolver likes.
                 runtime.shutdown_background();
+                drop(alive);
             })?;
         Ok(Self {
             queue: Some(queue),
             sessions,
-            thread: Some(thread),
         })
     }
 }
@@ -111,6 +130,7 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
 }
 
 async fn serve(
+    index: usize,
     mut queue: mpsc::Receiver<Dealt>,
     sessions: Arc<AtomicUsize>,
     context: Arc<Context>,
@@ -126,7 +146,7 @@ async fn serve(
             Ok(client) => {
                 let context = Arc::clone(&context);
                 tokio::spawn(async move {
-                    session::run(client, peer, context).await;
+                    session::run(client, peer, context, index).await;
                     drop(count);
                 });
             }

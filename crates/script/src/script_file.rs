@@ -4,6 +4,7 @@ use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use mlua::chunk::ChunkMode;
@@ -20,9 +21,13 @@ const MAX_SCRIPT_BYTES: u64 = 16 * 1024 * 1024;
 /// again without showing it, so until then its text is compared too.
 const COARSEST_MTIME: Duration = Duration::from_secs(2);
 
+/// Faults that are remembered as logged. More of them than this are different for each connection.
+const LOGGED_MAX: usize = 64;
+
 /// The file, the version that it has, and the last one that worked.
 pub(crate) struct ScriptFile {
     path: PathBuf,
+    logged: Arc<LoggedFaults>,
     current: Option<Version>,
     /// Set while `current` has not worked.
     last_good: Option<Version>,
@@ -35,18 +40,17 @@ struct Version {
     /// The main function, or why there is none.
     main: Result<Function, String>,
     has_worked: bool,
-    fault: Option<Fault>,
+    /// Connections that could not get it.
+    failures: u64,
 }
 
-/// What went wrong last with a version.
-struct Fault {
-    message: String,
-    /// Connections that any fault of this version touched.
-    connections: u64,
-}
+/// The faults that were logged since a version worked first, by whichever state met them first: states of one proxy have
+/// one of these in common.
+#[derive(Debug, Default)]
+pub(crate) struct LoggedFaults(Mutex<Vec<(Identity, String)>>);
 
 /// Tells versions of a file apart.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 enum Identity {
     Missing(io::ErrorKind),
     File {
@@ -60,9 +64,10 @@ enum Identity {
 
 impl ScriptFile {
     /// Reads nothing.
-    pub(crate) fn new(path: &Path) -> Self {
+    pub(crate) fn new(path: &Path, logged: &Arc<LoggedFaults>) -> Self {
         Self {
             path: path.to_owned(),
+            logged: Arc::clone(logged),
             current: None,
             last_good: None,
         }
@@ -93,6 +98,9 @@ impl ScriptFile {
     /// The current version's main function ran to its end.
     pub(crate) fn worked(&mut self) {
         if let Some(current) = &mut self.current {
+            if !current.has_worked {
+                self.logged.forget();
+            }
             current.has_worked = true;
             self.last_good = None;
         }
@@ -108,7 +116,10 @@ impl ScriptFile {
     /// A connection could not get the current version. Logged once for each version and fault.
     pub(crate) fn failed(&mut self, what: &LoadError, message: &str, instead: &str) {
         if let Some(current) = &mut self.current {
-            current.note(&self.path, what, message, instead);
+            current.failures += 1;
+            if self.logged.is_new(&current.identity, message) {
+                log(&self.path, what, message, instead);
+            }
         }
     }
 
@@ -120,16 +131,19 @@ impl ScriptFile {
     /// [`Self::failed`] for the version of [`Self::last_good`].
     pub(crate) fn last_good_failed(&mut self, message: &str, instead: &str) {
         if let Some(version) = &mut self.last_good {
-            version.note(&self.path, &LoadError::Execute, message, instead);
+            version.failures += 1;
+            if self.logged.is_new(&version.identity, message) {
+                log(&self.path, &LoadError::Execute, message, instead);
+            }
         }
     }
 
     fn retire(&mut self, version: Version) {
-        if let Some(fault) = &version.fault {
+        if version.failures > 0 {
             info!(
                 "the version of {} that failed is replaced; it touched {} connection(s)",
                 self.path.display(),
-                fault.connections
+                version.failures
             );
         }
         if version.has_worked {
@@ -155,7 +169,7 @@ impl Version {
             read_at,
             main,
             has_worked: false,
-            fault: None,
+            failures: 0,
         }
     }
 
@@ -170,24 +184,36 @@ impl Version {
         };
         found != self.identity || self.identity.is_younger_than(COARSEST_MTIME, self.read_at)
     }
+}
 
-    fn note(&mut self, path: &Path, what: &LoadError, message: &str, instead: &str) {
-        let connections = self.fault.as_ref().map_or(0, |fault| fault.connections);
-        if self
-            .fault
-            .as_ref()
-            .is_none_or(|fault| fault.message != message)
-        {
-            let path = path.display();
-            match what {
-                LoadError::Load => error!("lua_load_file({path}) failed: {message}; {instead}"),
-                LoadError::Execute => error!("(lua-error) [{path}] {message}; {instead}"),
+impl LoggedFaults {
+    fn is_new(&self, identity: &Identity, message: &str) -> bool {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_new = !logged
+            .iter()
+            .any(|(of, text)| of == identity && text == message);
+        if is_new {
+            if logged.len() == LOGGED_MAX {
+                logged.clear();
             }
+            logged.push((identity.clone(), message.to_owned()));
         }
-        self.fault = Some(Fault {
-            message: message.to_owned(),
-            connections: connections + 1,
-        });
+        is_new
+    }
+
+    fn forget(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+fn log(path: &Path, what: &LoadError, message: &str, instead: &str) {
+    let path = path.display();
+    match what {
+        LoadError::Load => error!("lua_load_file({path}) failed: {message}; {instead}"),
+        LoadError::Execute => error!("(lua-error) [{path}] {message}; {instead}"),
     }
 }
 

@@ -18,7 +18,7 @@ use crate::dispatch::{Dispatch, Failure, Found, Returned};
 use crate::hook::{self, Answer, Rule};
 use crate::injection_object::InjectionObject;
 use crate::proxy_table::ProxyTable;
-use crate::script_file::ScriptFile;
+use crate::script_file::{LoggedFaults, ScriptFile};
 use crate::watchdog::{Stopped, Watchdog};
 use crate::{
     Connection, Decision, Hook, Response, Shared, callback, interpreter, lent, modules, response,
@@ -47,6 +47,8 @@ pub struct Options {
     pub memory_limit: usize,
     /// `proxy.shared`: one for all states.
     pub shared: Arc<Shared>,
+    /// One for all states, too.
+    pub(crate) logged_faults: Arc<LoggedFaults>,
 }
 
 impl Options {
@@ -63,6 +65,7 @@ impl Options {
             hook_timeout: Some(Duration::from_secs(1)),
             memory_limit: 0,
             shared: Arc::new(Shared::new(64 << 20)),
+            logged_faults: Arc::default(),
         }
     }
 }
@@ -158,7 +161,7 @@ impl State {
         let proxy = ProxyTable::install(&lua, &options.shared)?;
         lua.set_memory_limit(options.memory_limit)?;
         Ok(Self {
-            script: ScriptFile::new(&options.script),
+            script: ScriptFile::new(&options.script, &options.logged_faults),
             on_load_error: options.on_load_error,
             on_hook_error: options.on_hook_error,
             hook_timeout: options.hook_timeout.unwrap_or_default(),

@@ -108,6 +108,11 @@ impl Client {
         &mut self.connection
     }
 
+    /// The bytes below, for what ends them.
+    pub fn into_connection(self) -> Connection {
+        self.connection
+    }
+
     /// Sends a command and what follows its code.
     pub fn send_command(&mut self, command: Command, arguments: &[u8]) -> Result<(), ClientError> {
         let payload = [&[command.0], arguments].concat();

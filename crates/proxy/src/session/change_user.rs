@@ -1,18 +1,22 @@
 //! COM_CHANGE_USER: a login within a session.
 
+use std::borrow::Cow;
+
 use backend::packet_io::PacketReader;
 use protocol::change_user::ChangeUser;
-use protocol::response_tracker::Summary;
+use protocol::packet::{put_payload, split_payload};
+use script::Login;
 
 use super::authentication::{Authentication, Decision, FirstAnswer};
 use super::error::{Party, SessionError};
 use super::link::Link;
+use super::script::Script;
 use super::unless_expired;
 use crate::buffer::Buffer;
 
-/// The command at the start of `input`, and everything up to the backend's OK or ERR. A session whose user could not be
-/// changed goes on as the server lets it.
-pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), SessionError> {
+/// The command at the start of `input`, and everything up to the backend's OK or ERR: whether it was the OK. A session
+/// whose user could not be changed goes on as the server lets it.
+pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<bool, SessionError> {
     let client_timeout = link.login_timeout();
     let capabilities = link.capabilities;
     let nonce = std::mem::take(&mut link.nonce);
@@ -29,13 +33,59 @@ pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), Ses
     link.nonce = nonce;
     *input = Buffer::from(reader.into_rest());
     link.err_sequence_id = Some(sequence_id.wrapping_add(1));
-    link.summary = Summary::default();
-    match decision? {
-        Decision::Accepted(status) => link.status = status,
-        Decision::Denied => link.summary.is_err = true,
+    let decision = decision?;
+    if let Decision::Accepted(status) = decision {
+        link.status = status;
     }
     link.err_sequence_id = None;
+    Ok(decision != Decision::Denied)
+}
+
+/// [`relay`] where a script is told who the client has become.
+pub(super) async fn relay_for(
+    link: &mut Link,
+    script: &mut Script,
+    input: &mut Buffer,
+) -> Result<(), SessionError> {
+    let payload = split_payload(input.bytes()).map_or_else(Cow::default, |(payload, _)| payload);
+    let change = ChangeUser::decode(&payload, link.capabilities).ok();
+    let changed = change.map(|change| {
+        let login = Login {
+            username: change.username.to_vec(),
+            auth_response: change.auth_response.to_vec(),
+            auth_plugin_name: change.auth_plugin_name.to_vec(),
+        };
+        (login, change.database.to_vec(), change.character_set)
+    });
+    let is_accepted = relay(link, input).await?;
+    let Some(session) = link.session.as_mut().filter(|_| is_accepted) else {
+        return Ok(());
+    };
+    let Some((login, database, character_set)) = changed else {
+        session.pin = Some("a COM_CHANGE_USER that cannot be read");
+        return Ok(());
+    };
+    session.reset();
+    session.settings.character_set = character_set.and_then(|number| u8::try_from(number).ok());
+    session.username.clone_from(&login.username);
+    session.default_db.clone_from(&database);
+    script.settings = session.settings.clone();
+    script.changed_user(login, database);
     Ok(())
+}
+
+/// A script's own: `packet` stands before what the client says next, which has to answer for it.
+pub(super) async fn inject(
+    link: &mut Link,
+    script: &mut Script,
+    input: &mut Buffer,
+    packet: &[u8],
+) -> Result<(), SessionError> {
+    let mut bytes = Vec::new();
+    put_payload(&mut bytes, 0, packet);
+    bytes.extend_from_slice(input.bytes());
+    *input = Buffer::from(bytes);
+    relay_for(link, script, input).await
 }
 
 async fn attempt(

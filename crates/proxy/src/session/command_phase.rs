@@ -70,7 +70,7 @@ pub(super) async fn exchange(
     let last = batch.last;
     let kind = batch.response;
     if kind == ResponseKind::Authentication {
-        return Box::pin(change_user::relay(link, input)).await;
+        return Box::pin(change_user::relay(link, input)).await.map(drop);
     }
     let (sequence_id, is_sent) = forward(link, input, batch).await?;
     link.err_sequence_id = Some(sequence_id.wrapping_add(1));

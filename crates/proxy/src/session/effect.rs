@@ -2,8 +2,7 @@
 //! it there, and for scripts, which see the default database.
 
 use backend::Settings;
-use protocol::change_user::ChangeUser;
-use protocol::{Capabilities, Command};
+use protocol::Command;
 use sql::SessionEffects;
 
 use super::link::Link;
@@ -20,18 +19,13 @@ pub(super) enum Effect {
     Prepared(Option<&'static str>),
     Closed(u32),
     Reset,
-    User {
-        username: Vec<u8>,
-        database: Vec<u8>,
-        character_set: Option<u16>,
-    },
     /// Something that cannot be undone, whatever the server says to it.
     Pin(&'static str),
 }
 
 impl Effect {
     /// `packet` is what scripts see: command byte and body.
-    pub(super) fn of(packet: &[u8], capabilities: Capabilities) -> Self {
+    pub(super) fn of(packet: &[u8]) -> Self {
         let Some((&byte, body)) = packet.split_first() else {
             return Self::Nothing;
         };
@@ -48,14 +42,6 @@ impl Effect {
             }
             Command::STMT_CLOSE => Self::Closed(statement_id(body)),
             Command::RESET_CONNECTION => Self::Reset,
-            Command::CHANGE_USER => match ChangeUser::decode(packet, capabilities) {
-                Ok(change) => Self::User {
-                    username: change.username.to_vec(),
-                    database: change.database.to_vec(),
-                    character_set: change.character_set,
-                },
-                Err(_) => Self::Pin("a COM_CHANGE_USER that cannot be read"),
-            },
             Command::QUIT => Self::Pin("COM_QUIT was sent"),
             Command::SET_OPTION => Self::Pin("COM_SET_OPTION"),
             Command::SLEEP
@@ -72,7 +58,9 @@ impl Effect {
             | Command::STMT_SEND_LONG_DATA
             | Command::STMT_RESET
             | Command::STMT_FETCH
-            | Command::STMT_BULK_EXECUTE => Self::Nothing,
+            | Command::STMT_BULK_EXECUTE
+            // It says itself what it does.
+            | Command::CHANGE_USER => Self::Nothing,
             _ => Self::Pin("a command for replication, or one that is not known"),
         }
     }
@@ -118,20 +106,6 @@ impl Effect {
             Self::Reset => {
                 session.reset();
                 script.settings = Settings::default();
-            }
-            Self::User { .. } if summary.is_err => {}
-            Self::User {
-                username,
-                database,
-                character_set,
-            } => {
-                session.reset();
-                session.settings.character_set =
-                    character_set.and_then(|number| u8::try_from(number).ok());
-                session.username.clone_from(&username);
-                session.default_db.clone_from(&database);
-                script.settings = session.settings.clone();
-                script.changed_user(username, &database);
             }
             Self::Pin(reason) => session.pin = Some(reason),
         }

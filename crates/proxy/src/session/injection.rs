@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use protocol::command::{Layout, ResponseKind};
+use protocol::command::ResponseKind;
 use protocol::packet::{Renumbering, put_payload};
 use protocol::query::Query;
 use protocol::response::{ErrPacket, error_code};
 use protocol::response_tracker::Next;
 use protocol::{Command, ResponseTracker};
-use script::{Buffered, Decision, Hook, Injection, InjectionResult, Statistics};
+use script::{Buffered, Decision, Hold, Hook, Injection, InjectionResult, Statistics};
 use tracing::error;
 
 use super::command_phase::response_at;
@@ -18,14 +18,14 @@ use super::error::{Party, Refusal, SessionError};
 use super::link::Link;
 use super::pooling::{NO_SERVER, Readiness};
 use super::script::Script;
-use super::{local_infile, stream};
+use super::{change_user, local_infile, stream};
 use crate::buffer::Buffer;
 
 /// What the client has got in answer to its command.
 #[derive(Debug)]
 pub(super) struct Delivery {
-    /// Of the next packet to the client.
-    numbering: Renumbering,
+    /// Of the next packet to the client. `None` once it has sent a file: from there on it counts with the server.
+    numbering: Option<Renumbering>,
     /// A response was sent: a second one would be the answer to the client's next command.
     is_done: bool,
 }
@@ -39,7 +39,7 @@ pub(super) async fn run_queue(
 ) -> Result<(), SessionError> {
     while let Some(injection) = script.connection.queries.pop_front() {
         let command = command_of(&injection.packet);
-        let next_sequence_id = (!delivery.is_done).then(|| delivery.numbering.next_sequence_id());
+        let next_sequence_id = delivery.err_sequence_id();
         match link.ready(script, command, next_sequence_id).await? {
             Readiness::Ready => run_one(link, script, input, delivery, injection).await?,
             Readiness::NoServer if delivery.is_done => script.connection.queries.clear(),
@@ -66,28 +66,37 @@ async fn run_one(
     injection: Injection,
 ) -> Result<(), SessionError> {
     let command = command_of(&injection.packet);
-    let effect = Effect::of(&injection.packet, link.capabilities);
+    if command == Command::CHANGE_USER {
+        if delivery.is_done {
+            return Err(SessionError::Script(
+                "a script sent COM_CHANGE_USER behind the answer to a command",
+            ));
+        }
+        delivery.is_done = true;
+        let change = change_user::inject(link, script, input, &injection.packet);
+        return Box::pin(change).await;
+    }
+    let effect = Effect::of(&injection.packet);
     let (sequence_id, response) = send(link, command, &injection.packet).await?;
-    link.err_sequence_id = (!delivery.is_done).then_some(delivery.numbering.next_sequence_id());
+    link.err_sequence_id = delivery.err_sequence_id();
     let layout = match response {
-        ResponseKind::None => {
+        ResponseKind::None | ResponseKind::Authentication => {
             effect.apply(link, script);
             return Ok(());
         }
         ResponseKind::Stream => return stream::relay(link, input).await,
         ResponseKind::Tracked(layout) => layout,
-        // The exchange of a login cannot be injected; its first packet is its answer.
-        ResponseKind::Authentication => Layout::Generic,
     };
     let tracker = ResponseTracker::new(layout, link.capabilities).following(sequence_id);
     let mut exchange = Exchange {
         command,
         tracker,
         first_at: None,
-        kept: None,
+        receiver: Receiver::Client,
+        is_last: script.connection.queries.is_empty(),
     };
     if injection.resultset_is_needed {
-        exchange.kept = Some(Kept::new(script));
+        exchange.receiver = Receiver::Script(Kept::new(script));
     } else if delivery.is_done {
         error!(
             "(read_query_result) a second query without resultset_is_needed: its result has nowhere to go, closing the client"
@@ -96,11 +105,21 @@ async fn run_one(
             "a script sent two results for one command",
         ));
     }
-    let last = exchange.receive(link, input, delivery).await?;
-    effect.apply(link, script);
-    exchange
-        .deliver(link, script, (delivery, last), injection)
-        .await
+    let (next, last) = exchange.receive(link, input, delivery, Next::Bytes).await?;
+    let hold = match next {
+        Next::LocalInfile => Hold::Pinned("the server waits for a file"),
+        _ => {
+            effect.apply(link, script);
+            link.hold()
+        }
+    };
+    let whose = (injection, hold);
+    exchange.receiver = exchange.deliver(link, script, delivery, whose).await?;
+    if next == Next::LocalInfile {
+        let (_, last) = exchange.receive(link, input, delivery, next).await?;
+        return last.send(link, delivery).await;
+    }
+    last.send(link, delivery).await
 }
 
 /// The query's packets; the last one's sequence id, and what follows it. Scripts do not see query attributes; where both
@@ -129,11 +148,22 @@ struct Exchange {
     command: Command,
     tracker: ResponseTracker,
     first_at: Option<Instant>,
-    /// The response itself, while it is for the script.
-    kept: Option<Kept>,
+    receiver: Receiver,
+    /// Nothing else is queued behind it so far.
+    is_last: bool,
 }
 
-/// The end of a response, on its way to the client.
+/// Who gets a response.
+enum Receiver {
+    /// As it comes.
+    Client,
+    /// All of it, or what there is when the server asks for the client's file: then the script has a say in that.
+    Script(Kept),
+    /// The client has another answer, or gets one; the server gets no file.
+    Nobody,
+}
+
+/// The end of a response that the client gets as it comes: when it has that, the hook has run.
 struct Last {
     output: Buffer,
     bytes: usize,
@@ -141,6 +171,9 @@ struct Last {
 
 impl Last {
     async fn send(mut self, link: &mut Link, delivery: &mut Delivery) -> Result<(), SessionError> {
+        if self.bytes == 0 {
+            return Ok(());
+        }
         link.err_sequence_id = None;
         let bytes = &mut self.output.bytes_mut()[..self.bytes];
         delivery.pass_on(link, bytes).await
@@ -157,33 +190,35 @@ struct Kept {
 }
 
 impl Exchange {
-    /// The end of a response that is not kept is left for later: when the client has it, the hook has run.
+    /// Up to the response's end, or to the server's request for a file while the response is the script's. What is still
+    /// to be sent.
     async fn receive(
         &mut self,
         link: &mut Link,
         input: &mut Buffer,
         delivery: &mut Delivery,
-    ) -> Result<Last, SessionError> {
+        mut next: Next,
+    ) -> Result<(Next, Last), SessionError> {
         let mut output = Buffer::take();
-        let mut next = Next::Bytes;
         let mut last_bytes = 0;
         while next != Next::End {
-            if next == Next::LocalInfile {
-                // The client's file is wanted now, whoever wanted the response.
-                if let Some(kept) = self.kept.take() {
-                    if kept.is_too_large {
-                        return Err(SessionError::Refused(kept.refusal()));
-                    }
-                    delivery.send_kept(link, kept.packets).await?;
+            next = match (next, &self.receiver) {
+                (Next::LocalInfile, Receiver::Script(_)) => break,
+                (Next::LocalInfile, Receiver::Client) => {
+                    delivery.numbering = None;
+                    local_infile::relay(link, input, &mut output, &mut self.tracker).await?
                 }
-                next = local_infile::relay(link, input, &mut output, &mut self.tracker).await?;
-                delivery.numbering = Renumbering::new(self.tracker.sequence_id().wrapping_add(1));
-                delivery.is_done = true;
-                continue;
-            }
-            link.read_response(&mut output, input).await?;
-            self.first_at.get_or_insert_with(Instant::now);
-            (next, last_bytes) = self.take(link, &mut output, delivery).await?;
+                (Next::LocalInfile, Receiver::Nobody) => {
+                    local_infile::decline(link, &mut self.tracker).await?
+                }
+                (Next::Bytes | Next::End, _) => {
+                    link.read_response(&mut output, input, self.is_last).await?;
+                    self.first_at.get_or_insert_with(Instant::now);
+                    let taken = self.take(link, &mut output, delivery).await?;
+                    last_bytes = taken.1;
+                    taken.0
+                }
+            };
         }
         link.responded(&self.tracker);
         let unsolicited = output.bytes().len() - last_bytes;
@@ -191,13 +226,11 @@ impl Exchange {
             output,
             bytes: last_bytes,
         };
-        if unsolicited == 0 {
-            return Ok(last);
-        }
-        if self.kept.is_none() {
+        if unsolicited > 0 {
             last.send(link, delivery).await?;
+            return Err(SessionError::Unsolicited(unsolicited));
         }
-        Err(SessionError::Unsolicited(unsolicited))
+        Ok((next, last))
     }
 
     /// What was read: kept, or sent on but for the response's last bytes, as many as are said.
@@ -211,13 +244,16 @@ impl Exchange {
         let malformed = |error| SessionError::Malformed(Party::Backend, error);
         let progress = self.tracker.feed(output.bytes()).map_err(malformed)?;
         let bytes = &mut output.bytes_mut()[..progress.consumed];
-        match &mut self.kept {
-            Some(kept) => kept.push(bytes),
-            None if progress.next == Next::End => return Ok((Next::End, progress.consumed)),
-            None => {
+        match &mut self.receiver {
+            Receiver::Script(kept) => kept.push(bytes),
+            Receiver::Client if progress.next == Next::End => {
+                return Ok((Next::End, progress.consumed));
+            }
+            Receiver::Client => {
                 link.err_sequence_id = None;
                 delivery.pass_on(link, bytes).await?;
             }
+            Receiver::Nobody => {}
         }
         output.consume(progress.consumed);
         if is_full && progress.next == Next::Bytes {
@@ -226,17 +262,21 @@ impl Exchange {
         Ok((progress.next, 0))
     }
 
-    /// The script decides what the client gets.
+    /// The script decides what the client gets, and with it who gets what may still follow.
     async fn deliver(
-        mut self,
+        &mut self,
         link: &mut Link,
         script: &mut Script,
-        (delivery, last): (&mut Delivery, Last),
-        injection: Injection,
-    ) -> Result<(), SessionError> {
-        let kept = self.kept.take();
+        delivery: &mut Delivery,
+        (injection, hold): (Injection, Hold),
+    ) -> Result<Receiver, SessionError> {
+        let kept = match std::mem::replace(&mut self.receiver, Receiver::Nobody) {
+            Receiver::Script(kept) => Some(kept),
+            Receiver::Client | Receiver::Nobody => None,
+        };
         if let Some(kept) = kept.as_ref().filter(|kept| kept.is_too_large) {
-            return delivery.send(link, &[kept.refusal().payload()]).await;
+            delivery.send(link, &[kept.refusal().payload()]).await?;
+            return Ok(Receiver::Nobody);
         }
         let buffered = kept.map(|kept| {
             Arc::new(Buffered {
@@ -246,20 +286,23 @@ impl Exchange {
             })
         });
         let result = self.result(link, injection, buffered.clone());
-        let decision = link
-            .call(script, Hook::ReadQueryResult(Box::new(result)))
-            .await;
+        let hook = Hook::ReadQueryResult(Box::new(result));
+        let decision = link.call_while(hold, script, hook).await;
         match (decision, buffered) {
             (Decision::Default | Decision::SendQuery, Some(buffered)) => {
                 // The script's last hold on it ended with its hook.
                 let packets = Arc::try_unwrap(buffered).map(|buffered| buffered.packets);
                 let packets = packets.unwrap_or_else(|shared| shared.packets.clone());
-                delivery.send_kept(link, packets).await
+                return delivery.send_kept(link, packets).await;
             }
-            (Decision::SendResult(answer), Some(_)) => delivery.send(link, &answer.payloads).await,
-            (Decision::IgnoreResult, Some(_)) => Ok(()),
-            (_, None) => last.send(link, delivery).await,
+            (Decision::SendResult(answer), Some(_)) => {
+                delivery.send(link, &answer.payloads).await?;
+            }
+            (Decision::IgnoreResult, Some(_)) => {}
+            // It is passed on as it came.
+            (_, None) => {}
         }
+        Ok(Receiver::Nobody)
     }
 
     fn result(
@@ -325,9 +368,15 @@ impl Delivery {
     /// To a command whose answer starts with `next_sequence_id`.
     pub(super) fn new(next_sequence_id: u8) -> Self {
         Self {
-            numbering: Renumbering::new(next_sequence_id),
+            numbering: Some(Renumbering::new(next_sequence_id)),
             is_done: false,
         }
+    }
+
+    /// Of an ERR, while one may be the answer.
+    fn err_sequence_id(&self) -> Option<u8> {
+        let numbering = self.numbering.as_ref().filter(|_| !self.is_done)?;
+        Some(numbering.next_sequence_id())
     }
 
     /// A whole response. A second one is dropped.
@@ -341,7 +390,7 @@ impl Delivery {
         for payload in payloads {
             next = put_payload(&mut packets, next, payload);
         }
-        self.send_kept(link, packets).await
+        self.send_kept(link, packets).await.map(drop)
     }
 
     /// An ERR of ours in the place of a response, where the command has one.
@@ -357,24 +406,27 @@ impl Delivery {
         }
     }
 
-    /// [`Self::send`] for a response as it came, but for its sequence ids.
+    /// [`Self::send`] for a response as it came, but for its sequence ids. Who gets what may still follow.
     async fn send_kept(
         &mut self,
         link: &mut Link,
         mut packets: Vec<u8>,
-    ) -> Result<(), SessionError> {
+    ) -> Result<Receiver, SessionError> {
         if self.is_done {
             error!("a script sent two results for one command: the second is dropped");
-            return Ok(());
+            return Ok(Receiver::Nobody);
         }
         link.err_sequence_id = None;
-        self.pass_on(link, &mut packets).await
+        self.pass_on(link, &mut packets).await?;
+        Ok(Receiver::Client)
     }
 
     /// A part of a response as it came, but for its sequence ids.
     async fn pass_on(&mut self, link: &mut Link, bytes: &mut [u8]) -> Result<(), SessionError> {
         self.is_done = true;
-        self.numbering.apply(bytes);
+        if let Some(numbering) = &mut self.numbering {
+            numbering.apply(bytes);
+        }
         link.write_client(bytes).await
     }
 }

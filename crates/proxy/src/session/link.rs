@@ -35,8 +35,7 @@ pub(super) struct Link {
     /// The sequence id of an ERR of ours, while one may stand in the stream to the client: after a command, between two
     /// packets of its response.
     pub(super) err_sequence_id: Option<u8>,
-    /// The client has said all it will: it half-closed its connection.
-    is_client_done: bool,
+    half_close: HalfClose,
     timer: Timer,
     /// What was seen of the latest response.
     pub(super) summary: Summary,
@@ -58,6 +57,15 @@ pub(super) enum Heard {
     Backend,
 }
 
+/// The client's end of what it says: it half-closed its connection, or is gone, which looks the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum HalfClose {
+    None,
+    Seen,
+    /// The backend knows too.
+    PassedOn,
+}
+
 /// What a wait that took too long is called.
 type TimeoutError = fn(Party, Duration) -> SessionError;
 
@@ -72,7 +80,7 @@ impl Link {
             status: login.status,
             nonce: login.nonce,
             err_sequence_id: None,
-            is_client_done: false,
+            half_close: HalfClose::None,
             timer,
             summary: Summary::default(),
             session: login.session,
@@ -123,6 +131,9 @@ impl Link {
     /// Why others may not have the backend's connection now.
     pub(super) fn pinned(&mut self) -> Option<&'static str> {
         let session = self.session.as_mut()?;
+        if self.half_close == HalfClose::PassedOn {
+            return Some("the client half-closed its connection");
+        }
         session.status = self.status;
         session.pinned()
     }
@@ -133,6 +144,11 @@ impl Link {
             Some(count) => count.backend().address().to_string(),
             None => "(script)".to_owned(),
         }
+    }
+
+    /// The client has half-closed its connection, or is gone.
+    pub(super) fn has_client_left(&self) -> bool {
+        self.half_close != HalfClose::None
     }
 
     /// Waits between two commands. An open transaction is finished before the session is.
@@ -185,14 +201,16 @@ impl Link {
     }
 
     /// Bytes of the backend's response; its end is an error. A client that hangs up meanwhile is noticed, and a client
-    /// that half-closes is passed on as just that, unless some of what it said is still `unsent`.
+    /// that half-closes is passed on as just that, unless some of what it said is still `unsent`, or a script has more to
+    /// say: then this is not its `is_last` response.
     pub(super) async fn read_response(
         &mut self,
         buffer: &mut Buffer,
         unsent: &Buffer,
+        is_last: bool,
     ) -> Result<usize, SessionError> {
         self.arm_read();
-        let mut is_watching = !self.is_client_done && unsent.is_empty();
+        let mut is_watching = self.half_close == HalfClose::None && unsent.is_empty();
         poll_fn(|task| {
             match self.poll_read(task, Party::Backend, buffer) {
                 Poll::Ready(Ok(0)) => {
@@ -202,7 +220,10 @@ impl Link {
                 Poll::Pending => {}
             }
             while is_watching && self.client.poll_read_ready(task).is_ready() {
-                is_watching = self.look_at_client(task)?;
+                is_watching = self.look_at_client()?;
+            }
+            if is_last && self.half_close == HalfClose::Seen {
+                self.pass_half_close_on(task);
             }
             self.poll_silent(task, Phase::Expired, Party::Backend)
                 .map(Err)
@@ -330,20 +351,24 @@ impl Link {
     }
 
     /// The client became readable during a response. True while it is worth watching.
-    fn look_at_client(&mut self, task: &mut Task<'_>) -> Result<bool, SessionError> {
+    fn look_at_client(&mut self) -> Result<bool, SessionError> {
         match self.client.peek() {
             // The next command, sent early. It waits.
             Ok(Some(true)) => Ok(false),
             Ok(Some(false)) => {
-                self.is_client_done = true;
-                // A backend that is gone is found out by the read that waits for it.
-                if let Some(backend) = &mut self.backend {
-                    let _ = Pin::new(backend).poll_shutdown(task);
-                }
+                self.half_close = HalfClose::Seen;
                 Ok(false)
             }
             Ok(None) => Ok(true),
             Err(error) => Err(SessionError::Io(Party::Client, error)),
+        }
+    }
+
+    fn pass_half_close_on(&mut self, task: &mut Task<'_>) {
+        self.half_close = HalfClose::PassedOn;
+        // A backend that is gone is found out by the read that waits for it.
+        if let Some(backend) = &mut self.backend {
+            let _ = Pin::new(backend).poll_shutdown(task);
         }
     }
 

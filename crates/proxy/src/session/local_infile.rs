@@ -2,7 +2,7 @@
 //! progress reports, or an early ERR, behind which the client still sends its file to the end.
 
 use protocol::ResponseTracker;
-use protocol::packet::PayloadScanner;
+use protocol::packet::{PayloadScanner, put_payload};
 use protocol::response_tracker::Next;
 
 use super::error::{Party, SessionError};
@@ -39,6 +39,19 @@ pub(super) async fn relay(
             Heard::Client(_) => {}
         }
     }
+}
+
+/// No file: its end alone, in the client's place.
+pub(super) async fn decline(
+    link: &mut Link,
+    tracker: &mut ResponseTracker,
+) -> Result<Next, SessionError> {
+    let mut end = Vec::new();
+    put_payload(&mut end, tracker.sequence_id().wrapping_add(1), b"");
+    tracker.local_infile_started();
+    // A backend that does not take it has something to say instead.
+    link.write_backend(&end).await?;
+    Ok(Next::Bytes)
 }
 
 /// A part of the file, with whatever the backend says in between.
@@ -105,9 +118,9 @@ mod tests {
     #[test]
     fn a_file_ends_with_an_empty_packet() {
         let mut bytes = Vec::new();
-        let next = protocol::packet::put_payload(&mut bytes, 2, b"1,2\n3,4\n");
-        let next = protocol::packet::put_payload(&mut bytes, next, b"5,6\n");
-        protocol::packet::put_payload(&mut bytes, next, b"");
+        let next = put_payload(&mut bytes, 2, b"1,2\n3,4\n");
+        let next = put_payload(&mut bytes, next, b"5,6\n");
+        put_payload(&mut bytes, next, b"");
         let end = bytes.len();
         bytes.extend_from_slice(b"next command");
         for cut in 0..end {

@@ -34,7 +34,23 @@ pub(super) enum Readiness {
 impl Link {
     /// Calls a hook between two commands, and does what it did with the backend.
     pub(super) async fn call(&mut self, script: &mut Script, hook: Hook<'_>) -> Decision {
-        script.connection.hold = self.pinned().map_or(Hold::Free, Hold::Pinned);
+        let hold = self.hold();
+        self.call_while(hold, script, hook).await
+    }
+
+    /// Whether the backend's connection may be given up.
+    pub(super) fn hold(&mut self) -> Hold {
+        self.pinned().map_or(Hold::Free, Hold::Pinned)
+    }
+
+    /// The same where the connection is held.
+    pub(super) async fn call_while(
+        &mut self,
+        hold: Hold,
+        script: &mut Script,
+        hook: Hook<'_>,
+    ) -> Decision {
+        script.connection.hold = hold;
         let decision = script.call(hook).await;
         self.settle(script);
         let (wanted, attached) = (script.connection.backend_ndx, self.backend_ndx());
@@ -210,7 +226,7 @@ impl Link {
             output.consume(progress.consumed);
             match progress.next {
                 Next::End => break,
-                Next::Bytes => self.read_response(output, &unread).await?,
+                Next::Bytes => self.read_response(output, &unread, false).await?,
                 Next::LocalInfile => return Err(SessionError::Unsolicited(progress.consumed)),
             };
         }

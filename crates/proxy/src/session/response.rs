@@ -45,7 +45,7 @@ pub(super) async fn relay_rest(
             next = Box::pin(file).await?;
             continue;
         }
-        link.read_response(&mut output, input).await?;
+        link.read_response(&mut output, input, true).await?;
         next = pass_on(link, &mut output, &mut tracker).await?;
     }
     link.responded(&tracker);

@@ -32,11 +32,12 @@ pub(super) struct Script {
 type IdleConnection = (Stream, Box<ServerSession>);
 
 impl Script {
-    /// Loads the script for a new client. `None` where there is none, or where connections do without a faulty one.
+    /// Loads the script for a new client of `worker`. `None` where there is none, or where connections do without a faulty one.
     pub(super) async fn open(
         context: &Arc<Context>,
         client: &Stream,
         peer: Option<SocketAddr>,
+        worker: usize,
     ) -> Result<Option<Box<Self>>, LoadError> {
         let Some(scripts) = &context.scripts else {
             return Ok(None);
@@ -56,7 +57,9 @@ impl Script {
             backends: backends.collect(),
             ..Connection::default()
         });
-        let state = scripts.state_for(id).await;
+        let state = scripts
+            .state_for(id, worker, context.settings.workers)
+            .await;
         match state.with(|state| state.open(&mut connection)).await? {
             Loaded::PassThrough => Ok(None),
             Loaded::Scripted => Ok(Some(Box::new(Self {
@@ -167,13 +170,11 @@ impl Script {
         }
     }
 
-    /// COM_CHANGE_USER was accepted.
-    pub(super) fn changed_user(&mut self, username: Vec<u8>, database: &[u8]) {
-        if let Some(login) = &mut self.connection.client.login {
-            login.username = username;
-        }
+    /// The client has become another one, at the backend too.
+    pub(super) fn changed_user(&mut self, login: Login, database: Vec<u8>) {
+        self.connection.client.login = Some(login);
+        self.connection.client.default_db = database;
         self.share_login();
-        self.use_db(database);
     }
 
     /// The default database of both sides, after the backend has changed it.

@@ -16,7 +16,7 @@ use super::error::{Party, Refusal, SessionError};
 use super::link::{Heard, Link};
 use super::pooling::{NO_SERVER, Readiness};
 use super::script::Script;
-use super::{injection, response};
+use super::{change_user, injection, response};
 use crate::buffer::Buffer;
 use crate::shutdown::Phase;
 
@@ -87,7 +87,7 @@ async fn command(
         script.connection.queries.clear();
         let decision = link.call(script, Hook::ReadQuery(&packet)).await;
         let passes = matches!(decision, Decision::Default | Decision::IgnoreResult);
-        let effect = passes.then(|| Effect::of(&packet, link.capabilities));
+        let effect = passes.then(|| Effect::of(&packet));
         (decision, effect.unwrap_or_default())
     };
     let next_sequence_id = batch.scanner.sequence_id().wrapping_add(1);
@@ -126,6 +126,9 @@ async fn pass(
             let mut delivery = injection::Delivery::new(next_sequence_id);
             return delivery.refuse(link, command, &refusal).await;
         }
+    }
+    if command == Command::CHANGE_USER {
+        return Box::pin(change_user::relay_for(link, script, input)).await;
     }
     command_phase::exchange(link, input, batch).await?;
     effect.apply(link, script);

@@ -40,7 +40,7 @@ async fn is_refused(
     output: &mut Buffer,
 ) -> Result<bool, SessionError> {
     while output.bytes().len() <= PacketHeader::BYTES {
-        link.read_response(output, input).await?;
+        link.read_response(output, input, true).await?;
     }
     Ok(output.bytes()[PacketHeader::BYTES] == ErrPacket::HEADER)
 }

@@ -37,6 +37,7 @@ impl Played {
             )),
             capabilities: CAPABILITIES,
             status: StatusFlags::AUTOCOMMIT,
+            session: None,
             nonce: vec![],
             rest: vec![],
         };
@@ -368,7 +369,7 @@ async fn a_steady_reader_is_not_stuck_however_long_it_takes() {
 #[tokio::test]
 async fn a_session_that_waits_is_small() {
     let (_client, near_client) = UnixStream::pair().unwrap();
-    let session = run(Stream::Unix(near_client), None, context());
+    let session = run(Stream::Unix(near_client), None, context(), 0);
     let bytes = size_of_val(&session);
     assert!(bytes <= 1536, "{bytes} bytes");
 }

@@ -14,7 +14,7 @@ fn connection(
     let mut connection = bench.open();
     let backends = idle.map(|users| {
         let backend = FakeBackend::new("127.0.0.1:3306");
-        *backend.idle.lock().unwrap() = users.to_vec();
+        *backend.idle.lock().expect("no thread panicked") = users.to_vec();
         Arc::new(backend)
     });
     connection.backends = backends
@@ -36,7 +36,7 @@ fn connection(
 }
 
 fn idle(backend: &FakeBackend) -> Vec<&'static str> {
-    backend.idle.lock().unwrap().clone()
+    backend.idle.lock().expect("no thread panicked").clone()
 }
 
 #[test]

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use protocol::{Capabilities, StatusFlags};
 use script::{
     Applicant, BackendState, BackendView, Buffered, Connection, Decision, Endpoint, Hook,
-    Injection, InjectionResult, LoadError, Loaded, OnHookError, OnLoadError, Options, Peer,
-    Response, Shared, State, Statistics, Taken,
+    Injection, InjectionResult, LoadError, Loaded, Options, Peer, Response, Shared, State,
+    Statistics, Taken,
 };
 use tempfile::TempDir;
 use tracing::field::{Field, Visit};
@@ -36,18 +36,11 @@ impl Bench {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::write(directory.path().join("script.lua"), script).expect("a script to write");
         let pattern = |suffix| format!("{}/?.{suffix}", directory.path().display());
-        let mut options = Options {
-            script: directory.path().join("script.lua"),
-            lua_path: Some(pattern("lua")),
-            lua_cpath: Some(pattern("so")),
-            default_lua_path: String::new(),
-            default_lua_cpath: String::new(),
-            on_load_error: OnLoadError::KeepLast,
-            on_hook_error: OnHookError::Default,
-            hook_timeout: None,
-            memory_limit: 0,
-            shared: Arc::new(Shared::new(10_000)),
-        };
+        let mut options = Options::new(directory.path().join("script.lua"));
+        options.lua_path = Some(pattern("lua"));
+        options.lua_cpath = Some(pattern("so"));
+        options.hook_timeout = None;
+        options.shared = Arc::new(Shared::new(10_000));
         change(&mut options);
         Self {
             directory,
