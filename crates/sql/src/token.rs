@@ -11,6 +11,8 @@ pub struct Token<'a> {
     pub id: TokenId,
     /// Without quotes and comment signs. A doubled quote is one; everything else is as it was, backslashes too.
     pub text: Cow<'a, [u8]>,
+    /// As it was written, with quotes and comment signs.
+    pub raw: &'a [u8],
 }
 
 /// A kind of token, as a number that never changes: scripts compare with it.
