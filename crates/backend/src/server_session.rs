@@ -11,6 +11,9 @@ use sql::{SessionEffects, Setting};
 /// Settings that are remembered; a session with more stays where it is.
 const SETTINGS_MAX: usize = 64;
 
+/// Of big5, sjis, gbk, cp932 and gb18030: texts in them cannot be told apart from others without reading characters.
+const BACKSLASH_COLLATIONS: [u8; 11] = [1, 13, 28, 84, 87, 88, 95, 96, 248, 249, 250];
+
 /// Of one connection.
 #[derive(Debug, Clone)]
 pub struct ServerSession {
@@ -92,6 +95,14 @@ impl ServerSession {
         }
         if !self.status.contains(StatusFlags::AUTOCOMMIT) {
             return Some("autocommit is off");
+        }
+        if self.status.contains(StatusFlags::NO_BACKSLASH_ESCAPES) {
+            return Some("strings are read in another way");
+        }
+        if let Some(number) = self.settings.character_set
+            && BACKSLASH_COLLATIONS.contains(&number)
+        {
+            return Some("a character set where a backslash may be a part of a character");
         }
         if !self.statements.is_empty() {
             return Some("a prepared statement is open");

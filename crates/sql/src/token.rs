@@ -11,7 +11,7 @@ pub struct Token<'a> {
     pub id: TokenId,
     /// Without quotes and comment signs. A doubled quote is one; everything else is as it was, backslashes too.
     pub text: Cow<'a, [u8]>,
-    /// As it was written.
+    /// As it was written, with quotes and comment signs.
     pub raw: &'a [u8],
 }
 

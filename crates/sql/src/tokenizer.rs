@@ -36,9 +36,9 @@ impl<'a> Iterator for Tokenizer<'a> {
         if !self.words.is_empty() {
             return Some(self.next_of_words());
         }
-        self.rest = &self.rest[span(self.rest, is_space)..];
-        let start = self.rest;
-        let first = *start.first()?;
+        self.skip_blanks();
+        let before = self.rest;
+        let first = *before.first()?;
         let token = self.comment();
         let token = token.or_else(|| match first {
             b'\'' | b'"' => Some(self.quoted(first, TokenId::STRING)),
@@ -46,23 +46,31 @@ impl<'a> Iterator for Tokenizer<'a> {
             _ => self.number_or_words(),
         });
         let mut token = token.unwrap_or_else(|| self.symbol());
-        if self.words.is_empty() {
-            token.raw = &start[..start.len() - self.rest.len()];
+        if self.words.is_empty() && !is_word(first) {
+            token.raw = &before[..before.len() - self.rest.len()];
         }
         Some(token)
     }
 }
 
 impl<'a> Tokenizer<'a> {
-    /// What no token was made of yet.
-    pub fn rest(&self) -> &'a [u8] {
+    /// What is not read yet, from its first byte that is no white space. Empty between dotted words.
+    pub(crate) fn rest(&mut self) -> &'a [u8] {
+        if !self.words.is_empty() {
+            return &[];
+        }
+        self.skip_blanks();
         self.rest
     }
 
-    /// Goes on behind the line's end.
-    pub fn skip_line(&mut self) {
-        let line = span(self.rest, |byte| byte != b'\n');
-        self.take(line);
+    /// Leaves out a line, with its end.
+    pub(crate) fn skip_line(&mut self) {
+        let end = memchr::memchr(b'\n', self.rest);
+        self.take(end.map_or(self.rest.len(), |end| end + 1));
+    }
+
+    fn skip_blanks(&mut self) {
+        self.rest = &self.rest[span(self.rest, is_space)..];
     }
 
     fn take(&mut self, bytes: usize) -> &'a [u8] {
@@ -112,8 +120,9 @@ impl<'a> Tokenizer<'a> {
         match doubled {
             0 => Token::new(id, raw),
             _ => Token {
+                id,
                 text: Cow::Owned(without_doubles(raw, quote, id)),
-                ..Token::new(id, raw)
+                raw,
             },
         }
     }
@@ -202,13 +211,13 @@ fn span(bytes: &[u8], is_kind: impl Fn(u8) -> bool) -> usize {
     other.unwrap_or(bytes.len())
 }
 
-fn is_space(byte: u8) -> bool {
+pub(crate) fn is_space(byte: u8) -> bool {
     // With the vertical tab, as servers have it.
     byte.is_ascii_whitespace() || byte == 0x0b
 }
 
 /// Servers allow `$` and everything that is no ASCII in names without quotes.
-fn is_word(byte: u8) -> bool {
+pub(crate) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'@' | b'$' | 0x80..)
 }
 

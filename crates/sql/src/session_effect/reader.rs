@@ -1,0 +1,107 @@
+//! Tokens as servers run them: without comments, and with what stands in those that they execute.
+//!
+//! Whether an executed comment is executed depends on the server's version, which is not known here: a token says which
+//! comment it is from. A comment that would end elsewhere if it were executed is `Piece::Ambiguous`.
+
+use crate::tokenizer::is_space;
+use crate::{Token, TokenId, Tokenizer, tokenize};
+
+#[derive(Debug)]
+pub(super) enum Piece<'a> {
+    /// A token, and the number of the executed comment that it is in; 0 if in none.
+    Token(Token<'a>, usize),
+    /// An executed comment whose end depends on whether it is executed.
+    Ambiguous,
+}
+
+pub(super) struct Reader<'a> {
+    text: Tokenizer<'a>,
+    /// Of an executed comment.
+    inner: Option<Tokenizer<'a>>,
+    comments: usize,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(text: &'a [u8]) -> Self {
+        Self {
+            text: tokenize(text),
+            inner: None,
+            comments: 0,
+        }
+    }
+
+    fn next_inner(&mut self) -> Option<Piece<'a>> {
+        let inner = self.inner.as_mut()?;
+        let rest = inner.rest();
+        if is_line_comment(rest) || rest.starts_with(b"/*") {
+            self.inner = None;
+            return Some(Piece::Ambiguous);
+        }
+        let Some(token) = inner.next() else {
+            self.inner = None;
+            return None;
+        };
+        let is_last = inner.clone().next().is_none();
+        if is_last && is_quoted(&token) && !is_surely_closed(token.raw) {
+            return Some(Piece::Ambiguous);
+        }
+        Some(Piece::Token(token, self.comments))
+    }
+}
+
+impl<'a> Iterator for Reader<'a> {
+    type Item = Piece<'a>;
+
+    fn next(&mut self) -> Option<Piece<'a>> {
+        loop {
+            if let Some(piece) = self.next_inner() {
+                return Some(piece);
+            }
+            if is_line_comment(self.text.rest()) {
+                self.text.skip_line();
+                continue;
+            }
+            let token = self.text.next()?;
+            if token.id != TokenId::COMMENT && token.id != TokenId::COMMENT_MYSQL {
+                return Some(Piece::Token(token, 0));
+            }
+            if let Some(executed) = executed_text(token.raw) {
+                self.inner = Some(tokenize(executed));
+                self.comments += 1;
+            }
+        }
+    }
+}
+
+/// Servers take any white space or control character behind `--`, and the end of the text.
+fn is_line_comment(text: &[u8]) -> bool {
+    match text {
+        [b'#', ..] | [b'-', b'-'] => true,
+        [b'-', b'-', next, ..] => is_space(*next) || next.is_ascii_control(),
+        _ => false,
+    }
+}
+
+/// What stands in `/*! ... */` and `/*M! ... */`, behind the version number.
+fn executed_text(comment: &[u8]) -> Option<&[u8]> {
+    let text = comment.strip_prefix(b"/*")?;
+    let text = text.strip_prefix(b"M").unwrap_or(text);
+    let text = text.strip_prefix(b"!")?;
+    let text = text.strip_suffix(b"*/").unwrap_or(text);
+    let text = text.trim_ascii_start();
+    let digits = text.iter().take(6).take_while(|byte| byte.is_ascii_digit());
+    match digits.count() {
+        version @ 5.. => Some(&text[version..]),
+        _ => Some(text),
+    }
+}
+
+pub(super) fn is_quoted(token: &Token<'_>) -> bool {
+    matches!(token.raw, [b'\'' | b'"' | b'`', ..])
+}
+
+/// Whatever the SQL mode says of backslashes.
+pub(super) fn is_surely_closed(raw: &[u8]) -> bool {
+    let quotes = raw.iter().filter(|&&byte| byte == raw[0]).count();
+    quotes.is_multiple_of(2) && (raw[0] == b'`' || !raw.contains(&b'\\'))
+}
