@@ -29,6 +29,8 @@ pub struct Connection {
     pub hold: Hold,
     /// The running hook gave the attached server up.
     pub is_released: bool,
+    /// The reason that the log has for the server's staying.
+    pub told_pinned: Option<&'static str>,
     /// The running hook took this idle connection.
     pub taken: Option<Taken>,
     /// `proxy.connection.connection_close`, written by a hook.
@@ -52,10 +54,7 @@ impl Connection {
         if let Some(taken) = self.taken.take() {
             self.put_back(taken);
         } else if let Some(reason) = self.hold.reason_to_stay() {
-            return info!(
-                client = self.client_name(),
-                "the server connection stays attached: pinned: {reason}"
-            );
+            return self.tell_pinned(reason);
         } else {
             self.is_released = true;
         }
@@ -69,11 +68,7 @@ impl Connection {
             && self.taken.is_none()
             && self.server.is_some()
         {
-            return info!(
-                client = self.client_name(),
-                "a script asked for backend {ndx} where {} is attached: pinned: {reason}",
-                self.backend_ndx
-            );
+            return self.tell_pinned(reason);
         }
         let backend = ndx
             .checked_sub(1)
@@ -89,6 +84,16 @@ impl Connection {
             self.taken = Some(taken);
         }
         self.backend_ndx = ndx;
+    }
+
+    /// Once for each reason: a script may try again with every command.
+    fn tell_pinned(&mut self, reason: &'static str) {
+        if self.told_pinned.replace(reason) != Some(reason) {
+            info!(
+                client = self.client_name(),
+                "the server connection stays with its client: pinned: {reason}"
+            );
+        }
     }
 
     /// What was taken is not wanted.

@@ -46,7 +46,7 @@ pub(crate) const USER: Object = Object {
     path: "proxy.global.backends[i].pool.users[name]",
     class: "mysql_proxy.PoolUser",
     text: "A user's idle connections. Of the user `\"\"`: those of some user who has more than `min_idle_connections`. Of the \
-           client's own user, once it is logged in: those that suit what the client agreed on at its login.",
+           client's own user, from `read_auth` on: those that suit what the client agreed on at its login.",
     fields: USER_FIELDS,
 };
 
@@ -126,12 +126,15 @@ impl UserData for PoolUser {
     }
 }
 
-/// What assigning `backend_ndx` would find, if it is the client's own user.
+/// What assigning `backend_ndx` in the command phase would find, if it is the client's own user.
 fn count(lua: &Lua, user: &PoolUser) -> Result<usize> {
     lent::any(lua, |lent| {
         let client = lent.connection.applicant();
-        let applicant = match client.username == user.username {
-            true => client,
+        let applicant = match !user.username.is_empty() && client.username == user.username {
+            true => Applicant {
+                logs_in: false,
+                ..client
+            },
             false => Applicant {
                 username: &user.username,
                 capabilities: None,
