@@ -206,7 +206,7 @@ fn a_script_declines_files(server: &Server) {
     assert_eq!(value(&mut client, &format!("{LOAD} /* then */")), "last");
     // The client has its response, and is asked for no file that it could only take for another one.
     assert_eq!(value(&mut client, &format!("{LOAD} /* twice */")), "first");
-    proxy.wait_for_log("two results for one command", DEADLINE);
+    proxy.wait_for_log("a result where the client waits for none", DEADLINE);
     let count = "SELECT COUNT(*) FROM test.numbers";
     assert_eq!(value(&mut client, count), "0");
     // One that it does not decline is loaded still.
