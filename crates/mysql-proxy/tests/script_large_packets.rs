@@ -76,8 +76,11 @@ fn text(bytes: usize) -> String {
 fn commands_and_rows_are_whole(server: &Server) {
     let file = ScriptFile::new(SCRIPT);
     let proxy = file.proxy(&[server], &[]);
-    let mut client = connect(&Login::new("adm", "adm"), proxy.address());
+    // Attributes stand before a query where the server knows them; scripts do not see them.
+    let login = Login::new("adm", "adm").with(Capabilities::QUERY_ATTRIBUTES);
+    let mut client = connect(&login, proxy.address());
     for bytes in [
+        PACKET_PAYLOAD_BYTES_MAX - 2,
         PACKET_PAYLOAD_BYTES_MAX - 1,
         PACKET_PAYLOAD_BYTES_MAX,
         PACKET_PAYLOAD_BYTES_MAX + 1,

@@ -6,7 +6,7 @@ mod scripted;
 use std::net::SocketAddr;
 
 use protocol::{Capabilities, Command, packet::put_payload};
-use testkit::{Client, Connection, Login, MariaDb, Mysql97, Server};
+use testkit::{Client, Connection, Login, MariaDb, Mysql97, Server, wait};
 
 use scripted::{DEADLINE, ScriptFile, value};
 
@@ -206,7 +206,7 @@ fn a_script_declines_files(server: &Server) {
     assert_eq!(value(&mut client, &format!("{LOAD} /* then */")), "last");
     // The client has its response, and is asked for no file that it could only take for another one.
     assert_eq!(value(&mut client, &format!("{LOAD} /* twice */")), "first");
-    proxy.wait_for_log("two results for one command", DEADLINE);
+    proxy.wait_for_log("a result where the client waits for none", DEADLINE);
     let count = "SELECT COUNT(*) FROM test.numbers";
     assert_eq!(value(&mut client, count), "0");
     // One that it does not decline is loaded still.
@@ -225,5 +225,52 @@ fn a_script_declines_files_of_mariadb() {
 fn a_script_declines_files_of_mysql97() {
     if let Some(server) = Mysql97::start(&[]) {
         a_script_declines_files(&server);
+    }
+}
+
+#[test]
+fn what_is_too_much_to_keep_asks_for_no_file() {
+    let server = MariaDb::start(&[]);
+    start_tables(&server);
+    let script = ScriptFile::new(KEEPS);
+    let proxy = script.proxy(&[&server], &["--lua-result-limit=1000"]);
+    let mut client = connect(&login(), proxy.address());
+    let error = client.query(&format!("SELECT REPEAT('x', 2000); {LOAD}"));
+    let error = error.expect_err("it is too much");
+    assert!(error.to_string().contains("--lua-result-limit"), "{error}");
+    let count = "SELECT COUNT(*) FROM test.numbers";
+    assert_eq!(value(&mut client, count), "0");
+}
+
+#[test]
+fn a_client_that_leaves_instead_of_sending_its_file_leaves_nothing() {
+    let server = MariaDb::start(&[]);
+    start_tables(&server);
+    for script in SCRIPTS {
+        let script = format!("{script} function disconnect_client() print('disconnected') end");
+        let script = ScriptFile::new(&script);
+        let mut proxy = script.proxy(&[&server], &[]);
+        for is_amid_file in [false, true] {
+            let mut client = connect(&login(), proxy.address());
+            client.send_query(LOAD).expect("it can be sent");
+            let (request, _) = client.connection().read_packet().expect("a request");
+            if is_amid_file {
+                let mut bytes = file(request, b"1\n2\n3\n");
+                bytes.truncate(9);
+                let sent = client.connection().send_bytes(&bytes);
+                sent.expect("it can be sent");
+            }
+        }
+        let sessions = "SELECT 1 FROM information_schema.processlist WHERE user = 'adm'";
+        wait::until("the server's sessions end", DEADLINE, || {
+            server.query(sessions).is_empty()
+        });
+        wait::until("the last hooks", DEADLINE, || {
+            proxy.count_in_log("disconnected") == 2
+        });
+        proxy.terminate();
+        assert_eq!(proxy.count_in_log("disconnected"), 2);
+        assert_eq!(proxy.count_in_log("(warning)"), 0, "{:#?}", proxy.log());
+        assert!(server.query("SELECT n FROM test.numbers").is_empty());
     }
 }

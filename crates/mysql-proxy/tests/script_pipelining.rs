@@ -41,6 +41,14 @@ const SCRIPT: &str = r#"
     }
     local current
     function read_query(packet)
+        -- Answers where none may stand.
+        if packet:byte() == proxy.COM_STMT_CLOSE then
+            proxy.response = { type = proxy.MYSQLD_PACKET_OK }
+            return proxy.PROXY_SEND_RESULT
+        elseif packet:byte() == proxy.COM_STMT_SEND_LONG_DATA then
+            proxy.queries:append(1, select(1), { resultset_is_needed = true })
+            return proxy.PROXY_SEND_QUERY
+        end
         local way, n = packet:sub(2):match("^(%a+) (%d+)$")
         if packet:byte() ~= proxy.COM_QUERY or not ways[way] then return end
         current = n
@@ -64,8 +72,8 @@ fn command(n: usize) -> (Vec<u8>, Option<String>) {
         7 => (vec![Command::PING.0], Some("ok".to_owned())),
         8 => (query(format!("fail {n}")), Some("error 1064".to_owned())),
         9 => {
-            let unknown = [&[Command::STMT_CLOSE.0][..], &0x7fff_ffff_u32.to_le_bytes()];
-            (unknown.concat(), None)
+            let silent = [Command::STMT_CLOSE, Command::STMT_SEND_LONG_DATA][n % 2];
+            (vec![silent.0, 0xff, 0xff, 0xff, 0x7f, 0, 0], None)
         }
         _ => (
             query(format!("SELECT {n} FROM test.missing")),
@@ -205,4 +213,34 @@ fn a_server_that_dies_answers_none_of_the_commands_that_wait() {
     server.kill9();
     assert_eq!(answer(connection), "error 2013");
     wait::until("the close", DEADLINE, || connection.is_closed());
+}
+
+#[test]
+fn a_stream_that_is_refused_is_the_answer() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(
+        r#"
+        function read_query(packet)
+            if packet:sub(2) == "nothing" then
+                proxy.queries:append(2, "\003DO 1", { resultset_is_needed = true })
+            elseif packet:byte() == proxy.COM_QUERY then
+                proxy.queries:append(1, "\018" .. ("\0"):rep(10))
+                proxy.queries:append(2, "\003SELECT 1", { resultset_is_needed = true })
+            else
+                return
+            end
+            return proxy.PROXY_SEND_QUERY
+        end
+        function read_query_result(inj) if inj.query:find("DO", 1, true) then return proxy.PROXY_IGNORE_RESULT end end
+        "#,
+    );
+    let proxy = script.proxy(&[&server], &[]);
+    let mut client = connect(&proxy);
+    let connection = client.connection();
+    let bytes = wire(&[query("dump"), vec![Command::PING.0], query("nothing")]);
+    connection.send_bytes(&bytes).expect("the proxy is there");
+    assert_eq!(answer(connection), "error 1227");
+    assert_eq!(answer(connection), "ok");
+    proxy.wait_for_log("a result where the client waits for none", DEADLINE);
+    proxy.wait_for_log("no result, and the client waits for one", DEADLINE);
 }

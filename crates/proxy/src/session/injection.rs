@@ -26,7 +26,7 @@ use crate::buffer::Buffer;
 pub(super) struct Delivery {
     /// Of the next packet to the client. `None` once it has sent a file: from there on it counts with the server.
     numbering: Option<Renumbering>,
-    /// A response was sent: a second one would be the answer to the client's next command.
+    /// A response was sent, or the client waits for none: another one would be the answer to its next command.
     is_done: bool,
 }
 
@@ -84,7 +84,15 @@ async fn run_one(
             effect.apply(link, script);
             return Ok(());
         }
-        ResponseKind::Stream => return stream::relay(link, input).await,
+        ResponseKind::Stream if !delivery.is_done => {
+            delivery.is_done = true;
+            return stream::relay(link, input).await;
+        }
+        ResponseKind::Stream => {
+            return Err(SessionError::Script(
+                "a script asked for a stream behind the answer to a command",
+            ));
+        }
         ResponseKind::Tracked(layout) => layout,
     };
     let tracker = ResponseTracker::new(layout, link.capabilities).following(sequence_id);
@@ -99,10 +107,10 @@ async fn run_one(
         exchange.receiver = Receiver::Script(Kept::new(script));
     } else if delivery.is_done {
         error!(
-            "(read_query_result) a second query without resultset_is_needed: its result has nowhere to go, closing the client"
+            "(read_query_result) a query without resultset_is_needed where the client waits for no result: it has nowhere to go, closing the client"
         );
         return Err(SessionError::Script(
-            "a script sent two results for one command",
+            "a script sent a result where the client waits for none",
         ));
     }
     let (next, last) = exchange.receive(link, input, delivery, Next::Bytes).await?;
@@ -365,12 +373,17 @@ impl Kept {
 }
 
 impl Delivery {
-    /// To a command whose answer starts with `next_sequence_id`.
-    pub(super) fn new(next_sequence_id: u8) -> Self {
+    /// To a command whose answer starts with `next_sequence_id`, if it has one.
+    pub(super) fn new(next_sequence_id: u8, has_answer: bool) -> Self {
         Self {
             numbering: Some(Renumbering::new(next_sequence_id)),
-            is_done: false,
+            is_done: !has_answer,
         }
+    }
+
+    /// Whether the client waits for nothing any more.
+    pub(super) fn is_done(&self) -> bool {
+        self.is_done
     }
 
     /// Of an ERR, while one may be the answer.
@@ -412,8 +425,11 @@ impl Delivery {
         link: &mut Link,
         mut packets: Vec<u8>,
     ) -> Result<Receiver, SessionError> {
+        if packets.is_empty() {
+            return Ok(Receiver::Nobody);
+        }
         if self.is_done {
-            error!("a script sent two results for one command: the second is dropped");
+            error!("a script sent a result where the client waits for none: it is dropped");
             return Ok(Receiver::Nobody);
         }
         link.err_sequence_id = None;

@@ -5,10 +5,12 @@
 
 use std::borrow::Cow;
 
+use protocol::command::ResponseKind;
 use protocol::packet::split_payload;
 use protocol::query::Query;
 use protocol::{Capabilities, Command};
 use script::{Decision, Hook};
+use tracing::error;
 
 use super::command_phase::{self, Batch};
 use super::effect::Effect;
@@ -90,8 +92,11 @@ async fn command(
         let effect = passes.then(|| Effect::of(&packet));
         (decision, effect.unwrap_or_default())
     };
+    let last = batch.last;
     let next_sequence_id = batch.scanner.sequence_id().wrapping_add(1);
-    let mut delivery = injection::Delivery::new(next_sequence_id);
+    // The answer to a goodbye is read by nobody: no harm is done.
+    let has_answer = batch.response != ResponseKind::None || last == Command::QUIT;
+    let mut delivery = injection::Delivery::new(next_sequence_id, has_answer);
     match decision {
         Decision::SendResult(answer) => {
             input.consume(batch.bytes);
@@ -103,7 +108,11 @@ async fn command(
             return pass(link, script, input, (batch, effect)).await;
         }
     }
-    injection::run_queue(link, script, input, &mut delivery).await
+    injection::run_queue(link, script, input, &mut delivery).await?;
+    if !delivery.is_done() && last != Command::QUIT {
+        error!("a script ended a command with no result, and the client waits for one");
+    }
+    Ok(())
 }
 
 /// The command as it came, with what it leaves behind.
@@ -123,7 +132,7 @@ async fn pass(
         Readiness::NoServer => return Err(SessionError::Script(NO_SERVER)),
         Readiness::Refused(refusal) => {
             input.consume(batch.bytes);
-            let mut delivery = injection::Delivery::new(next_sequence_id);
+            let mut delivery = injection::Delivery::new(next_sequence_id, true);
             return delivery.refuse(link, command, &refusal).await;
         }
     }
