@@ -129,7 +129,7 @@
 ---@field max_idle_connections integer Noted down for scripts that agree on how many connections to keep; 0 unless set.
 ---@field users table<string, mysql_proxy.PoolUser> Idle connections by user name; never nil.
 
---- A user's idle connections. Of the user `""`: those of some user who has more than `min_idle_connections`. Of the client's own user, once it is logged in: those that suit what the client agreed on at its login.
+--- A user's idle connections. Of the user `""`: those of some user who has more than `min_idle_connections`. Of the client's own user, from `read_auth` on: those that suit what the client agreed on at its login.
 ---@class mysql_proxy.PoolUser
 ---@field cur_idle_connections integer How many there are.
 
