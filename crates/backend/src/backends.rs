@@ -1,12 +1,14 @@
 //! All servers, each with its state, and the choice among them.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
+use thiserror::Error;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use crate::availability::Availability;
 use crate::choice::{Balance, least_connections, round_robin};
 use crate::probe::PROBE_INTERVAL;
 use crate::resolver::Resolver;
@@ -22,7 +24,9 @@ pub struct Backend {
     health: Mutex<Health>,
     /// `health` in short, for those who choose.
     is_up: AtomicBool,
-    /// Wakes the probe when the server goes down.
+    /// What the operator says: an [`Availability`].
+    availability: AtomicU8,
+    /// Wakes the probe when the server may want it.
     pub(crate) went_down: Notify,
     clients: AtomicUsize,
     /// The numeric address that answered last.
@@ -32,13 +36,32 @@ pub struct Backend {
     pool: Pool,
 }
 
-/// All servers, in option order: read/write first, then read-only.
+/// All servers, in option order: read/write first, then read-only, then those that were added while running.
+///
+/// An index names the same server for ever: one that is removed leaves its place empty, and comes back to it.
 #[derive(Debug)]
 pub struct Backends {
-    list: Vec<Arc<Backend>>,
+    list: RwLock<Arc<[Arc<Backend>]>>,
+    /// Of `list`, for those who ask often.
+    len: AtomicUsize,
     balance: Balance,
     /// One more than the index chosen last; 0 before the first choice.
     cursor: AtomicUsize,
+    added: Notify,
+}
+
+/// Servers at once, those that were removed included. Far beyond any use; a script that adds for ever stops here.
+const BACKENDS_MAX: usize = 1024;
+
+/// Why a server cannot be added.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum AddError {
+    /// The address is in the list.
+    #[error("backend {0} is already known")]
+    AlreadyKnown(String),
+    /// The list is full.
+    #[error("there are {BACKENDS_MAX} backends already, those that were removed included")]
+    TooMany,
 }
 
 /// A client's hold on a backend: it counts as connected until this is dropped.
@@ -48,43 +71,79 @@ pub struct ClientCount(Arc<Backend>);
 impl Backends {
     /// All servers start as up: the first client finds out.
     pub fn new(servers: impl IntoIterator<Item = (Address, Role)>, balance: Balance) -> Self {
-        let backend = |(index, (address, role)): (usize, (Address, Role))| {
-            Arc::new(Backend {
-                index,
-                resolver: Resolver::new(&address),
-                address,
-                role,
-                health: Mutex::default(),
-                is_up: AtomicBool::new(true),
-                went_down: Notify::new(),
-                clients: AtomicUsize::new(0),
-                last_address: Mutex::default(),
-                uuid: Mutex::default(),
-                pool: Pool::default(),
-            })
-        };
+        let backend = |(index, (address, role))| Arc::new(Backend::new(index, address, role));
+        let list: Arc<[_]> = servers.into_iter().enumerate().map(backend).collect();
         Self {
-            list: servers.into_iter().enumerate().map(backend).collect(),
+            len: AtomicUsize::new(list.len()),
+            list: RwLock::new(list),
             balance,
             cursor: AtomicUsize::new(0),
+            added: Notify::new(),
         }
     }
 
-    /// In option order.
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Backend>> {
-        self.list.iter()
+    /// By index, those that were removed included: [`Backend::availability`] tells.
+    pub fn all(&self) -> Arc<[Arc<Backend>]> {
+        Arc::clone(&self.list.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// A read/write backend that is up and not in `tried` (indexes); it counts the client from now on.
+    /// How many there are, those that were removed included.
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// True without any.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a server behind the others, or puts one that was removed back into its place. Its index.
+    ///
+    /// # Errors
+    /// The address is there already, or there is no place left.
+    pub fn add(&self, address: Address, role: Role) -> Result<usize, AddError> {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let name = address.to_string();
+        let known = |backend: &&Arc<Backend>| backend.address.to_string() == name;
+        let index = match list.iter().find(known) {
+            Some(known) if known.availability() != Availability::Removed => {
+                return Err(AddError::AlreadyKnown(name));
+            }
+            Some(known) if known.role == role => {
+                known.set_availability(Availability::InService);
+                known.index
+            }
+            // In another role it is another server: the place of the removed one stays empty.
+            _ if list.len() >= BACKENDS_MAX => return Err(AddError::TooMany),
+            _ => {
+                let index = list.len();
+                let backend = Arc::new(Backend::new(index, address, role));
+                *list = list.iter().cloned().chain([backend]).collect();
+                self.len.store(list.len(), Ordering::Relaxed);
+                index
+            }
+        };
+        drop(list);
+        self.added.notify_one();
+        Ok(index)
+    }
+
+    /// Resolves when a server was added since the last time. For one who waits.
+    pub async fn added(&self) {
+        self.added.notified().await;
+    }
+
+    /// A read/write backend that takes clients and is not in `tried` (indexes); it counts the client from now on.
     pub fn choose(&self, tried: &[usize]) -> Option<ClientCount> {
-        let count = self.list.len();
+        let list = self.all();
+        let count = list.len();
         let eligible = |index: usize| {
-            let backend = &self.list[index];
-            backend.role == Role::ReadWrite && backend.is_up() && !tried.contains(&index)
+            let backend = &list[index];
+            backend.role == Role::ReadWrite && backend.takes_clients() && !tried.contains(&index)
         };
         let chosen = match self.balance {
             Balance::LeastConnections => {
-                least_connections(count, |index| self.list[index].clients(), eligible)
+                least_connections(count, |index| list[index].clients(), eligible)
             }
             Balance::RoundRobin => {
                 let mut chosen = None;
@@ -98,36 +157,56 @@ impl Backends {
                 chosen
             }
         };
-        chosen.map(|index| ClientCount::new(&self.list[index]))
+        chosen.map(|index| ClientCount::new(&list[index]))
     }
 
-    /// The backend at `index`, whatever its state.
-    pub fn get(&self, index: usize) -> Option<&Arc<Backend>> {
-        self.list.get(index)
+    /// The backend at `index`, whatever its state, unless it was removed.
+    pub fn get(&self, index: usize) -> Option<Arc<Backend>> {
+        let backend = Arc::clone(self.all().get(index)?);
+        (backend.availability() != Availability::Removed).then_some(backend)
     }
 
-    /// The backend at `index` if it is up, whatever its role; it counts the client from now on.
+    /// The backend at `index` if it takes clients, whatever its role; it counts the client from now on.
     pub fn take(&self, index: usize) -> Option<ClientCount> {
-        let backend = self.list.get(index)?;
-        backend.is_up().then(|| ClientCount::new(backend))
+        let backend = self.get(index)?;
+        backend.takes_clients().then(|| ClientCount::new(&backend))
     }
 
-    /// Why each read/write backend is down, for a log line: `a:3306 (Connection refused), b:3306 (...)`.
+    /// Why each read/write backend takes no clients, for a log line: `a:3306 (Connection refused), b:3306 (...)`.
     pub fn down_reasons(&self) -> String {
-        let reasons = self
-            .list
-            .iter()
-            .filter_map(|backend| match backend.health() {
-                Health::Down { reason, .. } if backend.role == Role::ReadWrite => {
-                    Some(format!("{} ({reason})", backend.address))
-                }
-                _ => None,
-            });
+        let list = self.all();
+        let reasons = list.iter().filter_map(|backend| {
+            let reason = match (backend.availability(), backend.health()) {
+                _ if backend.role != Role::ReadWrite => return None,
+                (Availability::Removed, _) => return None,
+                (Availability::InService, Health::Up) => return None,
+                (Availability::InService, Health::Down { reason, .. }) => reason,
+                (availability, _) => availability.to_string(),
+            };
+            Some(format!("{} ({reason})", backend.address))
+        });
         reasons.collect::<Vec<_>>().join(", ")
     }
 }
 
 impl Backend {
+    fn new(index: usize, address: Address, role: Role) -> Self {
+        Self {
+            index,
+            resolver: Resolver::new(&address),
+            address,
+            role,
+            health: Mutex::default(),
+            is_up: AtomicBool::new(true),
+            availability: AtomicU8::new(Availability::InService as u8),
+            went_down: Notify::new(),
+            clients: AtomicUsize::new(0),
+            last_address: Mutex::default(),
+            uuid: Mutex::default(),
+            pool: Pool::default(),
+        }
+    }
+
     /// Its place in option order, from 0.
     pub fn index(&self) -> usize {
         self.index
@@ -182,9 +261,32 @@ impl Backend {
         ClientCount::new(self)
     }
 
-    /// True when it takes new clients.
+    /// True when it can be connected to, as far as anyone knows.
     pub fn is_up(&self) -> bool {
         self.is_up.load(Ordering::Relaxed)
+    }
+
+    /// What the operator says of it.
+    pub fn availability(&self) -> Availability {
+        Availability::from_u8(self.availability.load(Ordering::Relaxed))
+    }
+
+    /// Says whether clients may have it. Only in service are idle connections kept.
+    pub fn set_availability(&self, availability: Availability) {
+        self.availability
+            .store(availability as u8, Ordering::Relaxed);
+        self.pool.set_open(availability == Availability::InService);
+        self.went_down.notify_one();
+    }
+
+    /// It is down, and somebody minds.
+    pub(crate) fn is_wanted_up(&self) -> bool {
+        !self.is_up() && self.availability() != Availability::Removed
+    }
+
+    /// True when it takes new clients.
+    pub fn takes_clients(&self) -> bool {
+        self.is_up() && self.availability() == Availability::InService
     }
 
     /// Takes it out of the choice until a probe succeeds. Logs when this is news.
@@ -272,7 +374,7 @@ mod tests {
     #[test]
     fn one_that_is_down_is_passed_over_until_it_is_up() {
         let backends = backends(Balance::RoundRobin);
-        let b = &backends.list[1];
+        let b = backends.get(1).unwrap();
         b.mark_down(Instant::now(), "Connection refused");
         assert_eq!(backends.down_reasons(), "b:1 (Connection refused)");
         assert_eq!(chosen(&backends, &[]).as_deref(), Some("a:1"));
@@ -280,6 +382,48 @@ mod tests {
         assert_eq!(chosen(&backends, &[0]), None);
         b.mark_up(Instant::now());
         assert_eq!(chosen(&backends, &[]).as_deref(), Some("b:1"));
+    }
+
+    #[test]
+    fn only_one_in_service_takes_clients() {
+        let backends = backends(Balance::RoundRobin);
+        let b = backends.get(1).unwrap();
+        b.set_availability(Availability::Draining);
+        assert_eq!(chosen(&backends, &[]).as_deref(), Some("a:1"));
+        assert_eq!(chosen(&backends, &[]).as_deref(), Some("a:1"));
+        assert!(backends.take(1).is_none());
+        assert_eq!(backends.down_reasons(), "b:1 (draining)");
+        b.set_availability(Availability::InService);
+        assert_eq!(chosen(&backends, &[]).as_deref(), Some("b:1"));
+    }
+
+    #[test]
+    fn an_index_names_the_same_server_for_ever() {
+        let backends = backends(Balance::RoundRobin);
+        let address = || "c:1".parse().unwrap();
+        assert_eq!(backends.add(address(), Role::ReadWrite), Ok(3));
+        let error = backends.add(address(), Role::ReadOnly).unwrap_err();
+        assert_eq!(error.to_string(), "backend c:1 is already known");
+        let order: Vec<_> = (0..3).filter_map(|_| chosen(&backends, &[])).collect();
+        assert_eq!(order, ["a:1", "b:1", "c:1"]);
+
+        let a = backends.get(0).unwrap();
+        a.set_availability(Availability::Removed);
+        assert!(backends.get(0).is_none());
+        assert!(backends.take(0).is_none());
+        assert_eq!(backends.get(1).unwrap().address().to_string(), "b:1");
+        assert_eq!(chosen(&backends, &[]).as_deref(), Some("b:1"));
+        assert_eq!(backends.down_reasons(), "");
+        assert_eq!(backends.add("a:1".parse().unwrap(), Role::ReadWrite), Ok(0));
+        assert_eq!(backends.all().len(), 4);
+    }
+
+    #[test]
+    fn there_is_an_end_to_adding() {
+        let backends = backends(Balance::RoundRobin);
+        let add = |port: usize| backends.add(format!("x:{port}").parse().unwrap(), Role::ReadOnly);
+        assert!((3..BACKENDS_MAX).all(|port| add(port).is_ok()));
+        assert_eq!(add(2), Err(AddError::TooMany));
     }
 
     #[test]

@@ -230,9 +230,9 @@ mod tests {
     async fn a_full_backlog_is_no_fault_of_the_server() {
         let directory = tempfile::tempdir().unwrap();
         let (_server, _waiting, backends) = full_backlog(directory.path());
-        let backend = backends.iter().next().unwrap();
+        let backend = backends.get(0).unwrap();
         let started = Instant::now();
-        let error = connect(backend, TIMEOUTS).await.unwrap_err();
+        let error = connect(&backend, TIMEOUTS).await.unwrap_err();
         let text = "the backlog of its Unix socket is full".to_owned();
         assert_eq!(error, ConnectError::Shortage(text));
         assert!(started.elapsed() >= TIMEOUTS.connect);
@@ -242,7 +242,7 @@ mod tests {
     async fn room_in_the_backlog_is_waited_for() {
         let directory = tempfile::tempdir().unwrap();
         let (server, waiting, backends) = full_backlog(directory.path());
-        let backend = backends.iter().next().unwrap();
+        let backend = backends.get(0).unwrap();
         let timeouts = Timeouts {
             connect: Duration::from_secs(60),
             ..TIMEOUTS
@@ -254,7 +254,7 @@ mod tests {
                 drop(accepted.await.expect("someone waits").unwrap());
             }
         };
-        let (error, ()) = tokio::join!(connect(backend, timeouts), accept_all);
+        let (error, ()) = tokio::join!(connect(&backend, timeouts), accept_all);
         let closed = "closed the connection instead of greeting".to_owned();
         assert_eq!(error.unwrap_err(), ConnectError::Unreachable(closed));
     }

@@ -5,7 +5,7 @@
 //!
 //! * [`address`](Address): how a server is written
 //! * [`Backend`], [`Backends`]: one server and all of them, with the choice for a new client
-//! * [`Health`]: up or down, since when and why
+//! * [`Health`]: up or down, since when and why; [`Availability`]: what the operator says
 //! * [`connector`]: from an address to a server's greeting
 //! * [`Pool`]: a backend's idle connections; [`ServerSession`]: what a server holds of one, and who may have it
 //! * [`probe`]: takes back servers that are down
@@ -13,6 +13,7 @@
 
 pub mod abandoned_login;
 mod address;
+mod availability;
 mod backends;
 mod choice;
 pub mod connector;
@@ -25,7 +26,8 @@ mod server_session;
 mod stream;
 
 pub use address::{Address, AddressError, Target};
-pub use backends::{Backend, Backends, ClientCount};
+pub use availability::Availability;
+pub use backends::{AddError, Backend, Backends, ClientCount};
 pub use choice::Balance;
 pub use connector::{ConnectError, Greeted, Timeouts};
 pub use health::Health;

@@ -39,6 +39,8 @@ struct Idle {
     users: BTreeMap<Vec<u8>, VecDeque<IdleConnection>>,
     /// Who waits for a connection, in the order of coming.
     waiting: VecDeque<Waiting>,
+    /// Nothing is kept.
+    is_closed: bool,
 }
 
 #[derive(Debug)]
@@ -119,6 +121,33 @@ impl Pool {
             let suiting = queue.iter().filter(|idle| applicant.suits(idle));
             suiting.count()
         })
+    }
+
+    /// How many connections each user has.
+    pub fn idle_by_user(&self) -> Vec<(Vec<u8>, usize)> {
+        let idle = self.lock();
+        let users = idle.users.iter();
+        users
+            .map(|(user, queue)| (user.clone(), queue.len()))
+            .collect()
+    }
+
+    /// How many clients wait for a connection.
+    pub fn waiting(&self) -> usize {
+        let idle = self.lock();
+        let waiting = idle.waiting.iter();
+        waiting
+            .filter(|waiting| !waiting.sender.is_closed())
+            .count()
+    }
+
+    /// While it is closed it keeps nothing: neither what it has nor what comes.
+    pub(crate) fn set_open(&self, is_open: bool) {
+        let mut idle = self.lock();
+        idle.is_closed = !is_open;
+        if !is_open {
+            idle.users.clear();
+        }
     }
 
     /// The next connection of this user that comes free. `None` when none does in time.
@@ -206,6 +235,9 @@ pub async fn watch(backend: Arc<Backend>) {
 
 impl Idle {
     fn put(&mut self, mut connection: IdleConnection) {
+        if self.is_closed {
+            return;
+        }
         while let Some(at) = self.waiting.iter().position(|waiting| {
             waiting.username == connection.session.username
                 && connection.session.suits(waiting.capabilities)

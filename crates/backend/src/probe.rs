@@ -19,11 +19,11 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Tries at once of a server that takes connections and does not greet.
 const ATTEMPTS_MAX: usize = 5;
 
-/// Watches one backend for ever. Costs nothing while the backend is up.
+/// Watches one backend for ever. Costs nothing while the backend is up, or is not wanted.
 pub async fn watch(backend: Arc<Backend>, timeouts: Timeouts) {
     let mut attempts = JoinSet::new();
     loop {
-        while backend.is_up() {
+        while !backend.is_wanted_up() {
             backend.went_down.notified().await;
         }
         sleep(PROBE_INTERVAL).await;
@@ -84,7 +84,7 @@ mod tests {
         let listener = UnixListener::bind(&path).unwrap();
         let address = path.to_str().unwrap().parse().unwrap();
         let backends = Backends::new([(address, Role::ReadWrite)], Balance::RoundRobin);
-        let backend = Arc::clone(backends.iter().next().unwrap());
+        let backend = backends.get(0).unwrap();
         backend.mark_down(Instant::now(), "a test");
         tokio::spawn(watch(Arc::clone(&backend), TIMEOUTS));
         (listener, backend)

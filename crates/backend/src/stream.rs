@@ -1,5 +1,6 @@
 //! A connection to a client or a server: TCP or a Unix socket behind one type.
 
+use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -17,6 +18,15 @@ pub enum SocketAddress {
     Ip(SocketAddr),
     /// A Unix socket; empty for an unnamed one.
     Unix(PathBuf),
+}
+
+impl fmt::Display for SocketAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// Either kind of socket.

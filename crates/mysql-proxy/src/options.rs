@@ -11,6 +11,7 @@ use std::ffi::OsString;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
+use admin::{OptionOrigin, OptionValue};
 use anyhow::{Result, bail};
 use backend::Address;
 use clap::error::ErrorKind;
@@ -20,8 +21,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMat
 use crate::defaults_file::{DefaultsFile, Entry};
 use crate::log::{Format, Level};
 pub(crate) use crate::options::usage_error::one_line;
-pub(crate) use crate::options::value::{AddressList, Seconds, Timeout};
-use crate::options::value::{Refused, plugins};
+pub(crate) use crate::options::value::{AddressList, Plugin, PluginList, Seconds, Timeout};
 
 const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -67,7 +67,12 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) pool: PoolOptions,
     #[command(flatten)]
+    pub(crate) operator: OperatorOptions,
+    #[command(flatten)]
     pub(crate) compatibility: CompatibilityOptions,
+    /// All of them, as they were given.
+    #[arg(skip)]
+    pub(crate) values: Vec<OptionValue>,
 }
 
 #[derive(Debug, Args)]
@@ -259,6 +264,36 @@ pub(crate) struct TimeoutOptions {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "For operators")]
+pub(crate) struct OperatorOptions {
+    /// What to run: proxy, admin (statements about the proxy), debug (Lua for the operator)
+    #[arg(long, value_name = "LIST", default_value = "proxy")]
+    pub(crate) plugins: Vec<PluginList>,
+    /// Where operators connect to, with --plugins=proxy,admin
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4041")]
+    pub(crate) admin_address: Address,
+    /// The operator's name
+    #[arg(long, value_name = "NAME")]
+    pub(crate) admin_username: Option<String>,
+    /// The operator's password; better in the defaults file than where every user of this host sees it
+    #[arg(long, value_name = "PASSWORD")]
+    pub(crate) admin_password: Option<String>,
+    /// Lua script that is asked about operators' commands first
+    #[arg(long, value_name = "FILE")]
+    pub(crate) admin_lua_script: Option<PathBuf>,
+    /// Where operators run Lua, with --plugins=proxy,debug; of this host alone
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4043")]
+    pub(crate) debug_address: Address,
+}
+
+impl OperatorOptions {
+    /// Whether `--plugins` names it.
+    pub(crate) fn runs(&self, plugin: Plugin) -> bool {
+        self.plugins.iter().any(|list| list.0.contains(&plugin))
+    }
+}
+
+#[derive(Debug, Args)]
 #[command(next_help_heading = "Process")]
 pub(crate) struct ProcessOptions {
     /// Read options from section [mysql-proxy] of this file; the command line wins
@@ -312,9 +347,6 @@ pub(crate) struct LogOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Accepted from old configurations")]
 pub(crate) struct CompatibilityOptions {
-    /// What to run; this version has the proxy alone
-    #[arg(long, value_name = "LIST", default_value = "proxy", value_parser = plugins)]
-    plugins: Vec<()>,
     /// No effect: plugins are built in
     #[arg(long, value_name = "DIRECTORY")]
     plugin_dir: Option<PathBuf>,
@@ -324,18 +356,7 @@ pub(crate) struct CompatibilityOptions {
     /// No effect
     #[arg(long = "proxy-fix-bug-25371")]
     proxy_fix_bug_25371: bool,
-
-    #[arg(long, hide = true, value_parser = NO_ADMIN)]
-    admin_address: Option<()>,
-    #[arg(long, hide = true, value_parser = NO_ADMIN)]
-    admin_username: Option<()>,
-    #[arg(long, hide = true, value_parser = NO_ADMIN)]
-    admin_password: Option<()>,
-    #[arg(long, hide = true, value_parser = NO_ADMIN)]
-    admin_lua_script: Option<()>,
 }
-
-const NO_ADMIN: Refused = Refused(value::NO_ADMIN);
 
 /// What the command line asks for.
 #[derive(Debug)]
@@ -364,18 +385,53 @@ pub(crate) fn read(arguments: &[OsString]) -> Result<Request> {
         Err(error) => bail!(one_line(&error)),
     };
     let Some(path) = matches.get_one::<PathBuf>("defaults_file") else {
-        return run(&matches, Vec::new());
+        return run(&matches, &matches, Vec::new());
     };
     let file = DefaultsFile::read(path)?;
     let (settings, warnings) = file_arguments(path, &file, &matches)?;
     let (program, given) = arguments.split_at(1);
     let merged = program.iter().chain(&settings).chain(given);
-    run(&command().try_get_matches_from(merged)?, warnings)
+    run(&command().try_get_matches_from(merged)?, &matches, warnings)
 }
 
-fn run(matches: &ArgMatches, warnings: Vec<String>) -> Result<Request> {
-    let options = Box::new(Options::from_arg_matches(matches)?);
+/// `given` is the command line alone.
+fn run(matches: &ArgMatches, given: &ArgMatches, warnings: Vec<String>) -> Result<Request> {
+    let mut options = Box::new(Options::from_arg_matches(matches)?);
+    options.values = values(matches, given);
     Ok(Request::Run { options, warnings })
+}
+
+/// Every option with its value and who said so. Secrets are not told.
+fn values(matches: &ArgMatches, given: &ArgMatches) -> Vec<OptionValue> {
+    let command = command();
+    let options = command
+        .get_arguments()
+        .filter(|option| !["help", "version"].contains(&option.get_id().as_str()));
+    let value = |option: &Arg| {
+        let id = option.get_id().as_str();
+        let texts = matches.get_raw(id)?;
+        let texts: Vec<_> = texts.map(|text| text.to_string_lossy()).collect();
+        Some(match id {
+            "admin_password" => "***".to_owned(),
+            _ => texts.join(", "),
+        })
+    };
+    let origin = |option: &Arg| {
+        let is_given = |matches: &ArgMatches| {
+            matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
+        };
+        match (is_given(given), is_given(matches)) {
+            (true, _) => OptionOrigin::CommandLine,
+            (false, true) => OptionOrigin::File,
+            (false, false) => OptionOrigin::Default,
+        }
+    };
+    let values = options.map(|option| OptionValue {
+        name: option.get_long().unwrap_or_default().to_owned(),
+        value: value(option),
+        origin: origin(option),
+    });
+    values.collect()
 }
 
 /// The file's entries as arguments, without those that the command line has too; and a warning for each unknown key.
@@ -439,12 +495,24 @@ fn command() -> Command {
             _ => option,
         };
         match option.get_long().map(str::to_owned) {
-            Some(long) if long.starts_with("proxy-") || long == "no-proxy" => {
-                option.alias(format!("proxy-{long}"))
-            }
-            _ => option,
+            Some(long) => match plugin_of(&long) {
+                Some(plugin) => option.alias(format!("{plugin}-{long}")),
+                None => option,
+            },
+            None => option,
         }
     })
+}
+
+/// The plugin whose option it was, and whose name may stand before it.
+fn plugin_of(long: &str) -> Option<&'static str> {
+    match long {
+        "no-proxy" => Some("proxy"),
+        _ => ["proxy", "admin", "debug"].into_iter().find(|plugin| {
+            long.strip_prefix(plugin)
+                .is_some_and(|rest| rest.starts_with('-'))
+        }),
+    }
 }
 
 /// `--flag`, and `--flag=true`, `=1`, `=false`, `=0`.
@@ -465,7 +533,7 @@ fn described() -> Command {
             .long("help")
             .short('h')
             .short_alias('?')
-            .aliases(["help-all", "help-proxy"])
+            .aliases(["help-all", "help-proxy", "help-admin", "help-debug"])
             .action(ArgAction::Help)
             .help("Print this and leave"),
         Arg::new("version")

@@ -91,19 +91,20 @@ impl RunningProxy {
             .iter()
             .map(|server| Ok((address(server.address())?, Role::ReadWrite)))
             .collect::<Result<Vec<_>>>()?;
-        let mut settings = Settings::new(address(listen)?, backends);
-        settings.script = Some(ScriptSettings::new(script.to_owned()));
+        let mut settings = Settings::new(Some(address(listen)?), backends);
+        settings.script = Some(ScriptSettings::new(Some(script.to_owned())));
         let proxy = Proxy::bind(settings).map_err(|error| {
             anyhow!(
                 "{error}; --proxy-address={}:0 takes any free port",
                 host(listen.ip())
             )
         })?;
-        let bound: SocketAddr = proxy.local_address().parse()?;
+        let bound: SocketAddr = proxy.local_address().unwrap_or_default().parse()?;
         let shutdown = proxy.shutdown();
+        let service = proxy.into_service().context("the proxy cannot run")?;
         let thread = thread::Builder::new()
             .name("proxy".to_owned())
-            .spawn(move || proxy.run())
+            .spawn(move || service.run())
             .context("cannot start the proxy's thread")?;
         Ok(Self {
             address: reachable(bound),

@@ -5,8 +5,8 @@
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::mpsc;
 
+use admin::Server;
 use anyhow::{Context, Result, anyhow};
 use backend::{Address, Role};
 use nix::unistd::User;
@@ -14,7 +14,7 @@ use proxy::Proxy;
 
 use crate::daemon::Caller;
 use crate::log::{Choice, Log};
-use crate::options::{Options, ProcessOptions};
+use crate::options::{Options, Plugin, ProcessOptions};
 use crate::pid_file::PidFile;
 use crate::settings::Settings;
 use crate::{angel, complain, daemon, limits, log, privileges, signals};
@@ -37,6 +37,11 @@ pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> 
     log::catch_panics(options.log.backtrace_on_crash);
     if settings.log == Choice::Syslog {
         warn_of_syslog(options);
+    }
+    let operator = &options.operator;
+    let is_admin_meant = operator.admin_username.is_some() || operator.admin_lua_script.is_some();
+    if is_admin_meant && !operator.runs(Plugin::Admin) && !operator.runs(Plugin::Debug) {
+        tracing::warn!("--admin-* has no effect: --plugins does not name admin");
     }
     if options.pool.no_change_user {
         tracing::warn!(
@@ -73,21 +78,22 @@ fn run(
         return Ok(code);
     }
     let Settings {
-        proxy, pid_file, ..
+        proxy,
+        operators,
+        pid_file,
+        ..
     } = settings;
-    let backends = proxy
-        .as_ref()
-        .map(|proxy| proxy.backends.clone())
-        .unwrap_or_default();
-    // Its text has its source already.
-    let proxy = proxy
-        .map(Proxy::bind)
-        .transpose()
+    let backends = proxy.backends.clone();
+    // Their texts have their sources already.
+    let proxy = Proxy::bind(proxy).map_err(|error| anyhow!("{error}"))?;
+    let operators = operators.into_iter().map(Server::bind);
+    let operators = operators
+        .collect::<Result<Vec<_>, _>>()
         .map_err(|error| anyhow!("{error}"))?;
     let pid_file = PidFile::write(pid_file)?;
     let served = user
         .map_or(Ok(()), |user| privileges::drop_to(user, log))
-        .and_then(|()| serve(proxy, &backends, caller, log, &pid_file));
+        .and_then(|()| serve((proxy, operators), &backends, caller, log, &pid_file));
     pid_file.remove();
     served?;
     let last_words = "shutting down normally, exit code is: 0";
@@ -102,36 +108,37 @@ fn run(
 ///
 /// Signals are listened for before anyone is told that the process is ready to get them.
 fn serve(
-    proxy: Option<Proxy>,
+    (proxy, operators): (Proxy, Vec<Server>),
     backends: &[(Address, Role)],
     caller: Caller,
     log: &Log,
     pid_file: &PidFile,
 ) -> Result<()> {
-    let (stop, stopped) = mpsc::channel();
-    let shutdown = proxy.as_ref().map(Proxy::shutdown);
-    signals::listen(log.clone(), pid_file.clone(), move || match shutdown {
-        Some(shutdown) => shutdown.drain(),
-        // The receiver is gone only when the process is at its end anyway.
-        None => stop.send(()).unwrap_or_default(),
-    })?;
-    announce(proxy.as_ref(), backends);
-    caller.release()?;
-    match proxy {
-        Some(proxy) => proxy.run().context("the proxy cannot run"),
-        None => stopped
-            .recv()
-            .context("nothing listens for signals any more"),
+    let shutdown = proxy.shutdown();
+    signals::listen(log.clone(), pid_file.clone(), move || shutdown.drain())?;
+    announce(proxy.local_address(), &operators, backends);
+    let service = proxy.into_service().context("the proxy cannot run")?;
+    for operator in operators {
+        let started = operator.start(service.control());
+        started.context("operators cannot be served")?;
     }
+    caller.release()?;
+    service.run().context("the proxy cannot run")
 }
 
-fn announce(proxy: Option<&Proxy>, backends: &[(Address, Role)]) {
-    let Some(proxy) = proxy else {
-        tracing::info!("no port is open and no backend in use (--no-proxy); waiting for a signal");
+fn announce(proxy: Option<String>, operators: &[Server], backends: &[(Address, Role)]) {
+    let version = env!("CARGO_PKG_VERSION");
+    for operator in operators {
+        let (name, address) = (operator.name(), operator.local_address());
+        tracing::info!("plugin {name} {version} started");
+        tracing::info!("{name}-server listening on port {address}");
+    }
+    let Some(address) = proxy else {
+        tracing::info!("no port is open for clients and no backend in use; waiting for a signal");
         return;
     };
-    tracing::info!("plugin proxy {} started", env!("CARGO_PKG_VERSION"));
-    tracing::info!("proxy listening on port {}", proxy.local_address());
+    tracing::info!("plugin proxy {version} started");
+    tracing::info!("proxy listening on port {address}");
     for (address, role) in backends {
         match role {
             Role::ReadWrite => tracing::info!("added read/write backend: {address}"),

@@ -7,15 +7,16 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use admin::{Account, Interface};
 use anyhow::{Context, Result, bail, ensure};
-use backend::{Address, Balance, Role};
+use backend::{Address, Balance, Role, Target};
 use proxy::ScriptSettings;
 use script::{OnHookError, OnLoadError, Shared};
 
 use crate::log::Choice;
 use crate::options::{
-    AddressList, BalanceOption, HookErrorOption, LoadErrorOption, LogOptions, Options,
-    PoolResetOption, ScriptOptions,
+    AddressList, BalanceOption, HookErrorOption, LoadErrorOption, LogOptions, OperatorOptions,
+    Options, Plugin, PoolResetOption,
 };
 
 /// What clients reach when no server is named.
@@ -24,8 +25,10 @@ const DEFAULT_BACKEND: &str = "127.0.0.1:3306";
 /// What a process needs to know before it opens anything.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    /// `None` with `--no-proxy`.
-    pub(crate) proxy: Option<proxy::Settings>,
+    /// It listens nowhere with `--no-proxy`.
+    pub(crate) proxy: proxy::Settings,
+    /// What listens for operators.
+    pub(crate) operators: Vec<admin::Settings>,
     /// Where the log goes; a path is absolute.
     pub(crate) log: Choice,
     /// Absolute.
@@ -36,12 +39,9 @@ impl Settings {
     /// Checks `options` as a whole. An error is one line.
     pub(crate) fn new(options: &Options) -> Result<Self> {
         let base = base_directory(options.process.basedir.as_deref())?;
-        let proxy = match options.proxy.no_proxy {
-            true => None,
-            false => Some(proxy_settings(options, &base)?),
-        };
         Ok(Self {
-            proxy,
+            proxy: proxy_settings(options, &base)?,
+            operators: operators(options, &base)?,
             log: log_choice(&options.log, options.process.daemon, &base)?,
             pid_file: options
                 .process
@@ -85,9 +85,14 @@ fn log_choice(options: &LogOptions, daemon: bool, base: &Path) -> Result<Choice>
 fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     let (options, timeouts) = (&all.proxy, &all.timeouts);
     let has_script = all.script.proxy_lua_script.is_some();
-    let backends = backends(&options.backends, &options.read_only_backends, has_script)?;
-    let mut settings = proxy::Settings::new(options.address.clone(), backends);
-    settings.script = script_settings(&all.script, base);
+    let is_serving = all.operator.runs(Plugin::Proxy) && !options.no_proxy;
+    let backends = match is_serving {
+        true => backends(&options.backends, &options.read_only_backends, has_script)?,
+        false => Vec::new(),
+    };
+    let listen = is_serving.then(|| options.address.clone());
+    let mut settings = proxy::Settings::new(listen, backends);
+    settings.script = script_settings(all, base);
     settings.balance = match options.balance {
         BalanceOption::RoundRobin => Balance::RoundRobin,
         BalanceOption::LeastConnections => Balance::LeastConnections,
@@ -104,12 +109,17 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     Ok(settings)
 }
 
-/// `None` without a script. The file itself is not looked at: that is done when a client connects.
-fn script_settings(options: &ScriptOptions, base: &Path) -> Option<ScriptSettings> {
-    let file = options.proxy_lua_script.as_ref()?;
+/// `None` where nobody has a script. The file itself is not looked at: that is done when a client connects.
+fn script_settings(all: &Options, base: &Path) -> Option<ScriptSettings> {
+    let (options, operator) = (&all.script, &all.operator);
+    let has_admin_script = operator.runs(Plugin::Admin) && operator.admin_lua_script.is_some();
+    if options.proxy_lua_script.is_none() && !has_admin_script && !operator.runs(Plugin::Debug) {
+        return None;
+    }
     let modules = base.join("lib/mysql-proxy/lua");
     let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
-    let mut settings = ScriptSettings::new(base.join(file));
+    let script = options.proxy_lua_script.as_ref();
+    let mut settings = ScriptSettings::new(script.map(|file| base.join(file)));
     settings.states = options.lua_states;
     settings.result_bytes_max = bytes(options.result_limit);
     settings.command_bytes_max = bytes(options.max_packet_bytes);
@@ -131,6 +141,58 @@ fn script_settings(options: &ScriptOptions, base: &Path) -> Option<ScriptSetting
     state.memory_limit = bytes(options.memory_limit);
     state.shared = Arc::new(Shared::new(bytes(options.shared_limit)));
     Some(settings)
+}
+
+/// What `--plugins` names beside the proxy.
+fn operators(options: &Options, base: &Path) -> Result<Vec<admin::Settings>> {
+    let operator = &options.operator;
+    let mut servers = Vec::new();
+    if operator.runs(Plugin::Admin) {
+        let script = operator.admin_lua_script.as_ref();
+        servers.push(admin::Settings {
+            listen: operator.admin_address.clone(),
+            account: account(operator, "admin")?,
+            interface: Interface::Admin {
+                script: script.map(|file| base.join(file)),
+                options: options.values.clone(),
+            },
+        });
+    }
+    if operator.runs(Plugin::Debug) {
+        let address = &operator.debug_address;
+        ensure!(
+            is_of_this_host(address),
+            "--debug-address: {address} can be reached from other hosts, and who logs in there runs Lua as this \
+             program; give a loopback address or a socket's path"
+        );
+        servers.push(admin::Settings {
+            listen: address.clone(),
+            account: account(operator, "debug")?,
+            interface: Interface::Debug,
+        });
+    }
+    Ok(servers)
+}
+
+fn account(options: &OperatorOptions, plugin: &str) -> Result<Account> {
+    let given = |value: &Option<String>, option| {
+        let value = value.clone().filter(|value| !value.is_empty());
+        value.with_context(|| {
+            format!("--plugins={plugin} needs {option}, which is not given or empty")
+        })
+    };
+    Ok(Account {
+        username: given(&options.admin_username, "--admin-username")?,
+        password: given(&options.admin_password, "--admin-password")?,
+    })
+}
+
+fn is_of_this_host(address: &Address) -> bool {
+    match address.target() {
+        Target::Unix(_) => true,
+        Target::Ip(ip, _) => ip.is_loopback(),
+        Target::Name(name, _) => name == "localhost",
+    }
 }
 
 /// Both lists in option order, read/write first. Without a script, clients need a read/write one.

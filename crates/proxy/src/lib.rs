@@ -2,16 +2,18 @@
 //!
 //! Knows nothing of command lines and of files.
 //!
-//! * [`Proxy`]: binds, then runs until it is told to stop
+//! * [`Proxy`]: binds; [`Service`]: runs until it is told to stop; [`Control`]: for those who watch and steer it
 //! * [`listener`]: takes clients in and deals them to workers
 //! * [`worker`]: threads, each with a runtime of its own; a session lives and dies on one
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
-//! * [`shutdown`]: how sessions are told to end
+//! * [`register`]: what others may know of a session, [`shutdown`]: how sessions are told to end
 //! * [`buffer`], [`timer`]: what sessions hold while they wait, and for how long
 
 mod buffer;
+mod control;
 mod listener;
+mod register;
 mod scripts;
 mod session;
 mod settings;
@@ -27,8 +29,11 @@ use std::thread;
 use std::time::Duration;
 
 use backend::{Backends, pool, probe};
-pub use listener::BindError;
-use listener::Listener;
+pub use control::{
+    Control, OperatorConnection, OperatorScript, ScriptAnswer, ScriptReport, ScriptSource,
+};
+pub use listener::{AsyncListener, BindError, Listener};
+pub use register::{Activity, SessionReport};
 pub use scripts::ScriptSettings;
 pub use settings::Settings;
 pub use shutdown::Shutdown;
@@ -46,8 +51,15 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 #[derive(Debug)]
 pub struct Proxy {
     settings: Settings,
-    listener: Listener,
+    listener: Option<Listener>,
     shutdown: Shutdown,
+}
+
+/// A proxy that is ready to serve.
+#[derive(Debug)]
+pub struct Service {
+    context: Arc<Context>,
+    listener: Option<Listener>,
 }
 
 impl Proxy {
@@ -57,15 +69,15 @@ impl Proxy {
     /// The address is in use, not ours, or may not be used by us.
     pub fn bind(settings: Settings) -> Result<Self, BindError> {
         Ok(Self {
-            listener: Listener::bind(&settings.listen)?,
+            listener: settings.listen.as_ref().map(Listener::bind).transpose()?,
             settings,
             shutdown: Shutdown::new(),
         })
     }
 
     /// The address that clients connect to, with the port that the system chose where port 0 was asked for.
-    pub fn local_address(&self) -> String {
-        self.listener.local_address()
+    pub fn local_address(&self) -> Option<String> {
+        self.listener.as_ref().map(Listener::local_address)
     }
 
     /// A handle for signal handlers and tests.
@@ -73,12 +85,11 @@ impl Proxy {
         self.shutdown.clone()
     }
 
-    /// Serves until [`Shutdown::drain`] was called and the last session ended, at the latest when `shutdown_timeout` and
-    /// a few seconds for last words have passed.
+    /// Makes what sessions share. Threads may be started, clients are not served yet.
     ///
     /// # Errors
-    /// The system gives no thread or no event queue.
-    pub fn run(self) -> io::Result<()> {
+    /// No Lua state could be made.
+    pub fn into_service(self) -> io::Result<Service> {
         let Self {
             settings,
             listener,
@@ -95,18 +106,37 @@ impl Proxy {
             shutdown,
             scripts,
         });
+        Ok(Service { context, listener })
+    }
+}
+
+impl Service {
+    /// For those who watch and steer it.
+    pub fn control(&self) -> Control {
+        Control::new(Arc::clone(&self.context))
+    }
+
+    /// Serves until [`Shutdown::drain`] was called and the last session ended, at the latest when `shutdown_timeout` and
+    /// a few seconds for last words have passed.
+    ///
+    /// # Errors
+    /// The system gives no thread or no event queue.
+    pub fn run(self) -> io::Result<()> {
+        let Self { context, listener } = self;
         let workers = Workers::start(&context)?;
         let runtime = worker::runtime()?;
         let (stop, stopped) = UnixStream::pair()?;
         thread::scope(|scope| {
             let acceptor = thread::Builder::new().name("acceptor".to_owned());
             let acceptor = acceptor.spawn_scoped(scope, || {
-                listener.accept_into(&workers, &context.shutdown, &stopped);
+                if let Some(listener) = &listener {
+                    listener.accept_into(&workers, &context.shutdown, &stopped);
+                }
                 // Whoever comes from now on is refused by the system.
                 drop(listener);
             })?;
             runtime.block_on(async {
-                watch_backends(&context);
+                tokio::spawn(watch_backends(Arc::clone(&context)));
                 context.shutdown.draining().await;
             });
             drop(stop);
@@ -120,11 +150,17 @@ impl Proxy {
     }
 }
 
-fn watch_backends(context: &Context) {
-    for backend in context.backends.iter() {
-        let timeouts = context.settings.backend_timeouts();
-        tokio::spawn(probe::watch(Arc::clone(backend), timeouts));
-        tokio::spawn(pool::watch(Arc::clone(backend)));
+/// Those that are added later, too.
+async fn watch_backends(context: Arc<Context>) {
+    let mut watched = 0;
+    loop {
+        for backend in &context.backends.all()[watched..] {
+            let timeouts = context.settings.backend_timeouts();
+            tokio::spawn(probe::watch(Arc::clone(backend), timeouts));
+            tokio::spawn(pool::watch(Arc::clone(backend)));
+            watched += 1;
+        }
+        context.backends.added().await;
     }
 }
 

@@ -5,17 +5,18 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::{UnixListener, UnixStream as StdUnixStream};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use backend::{Address, Target};
+use backend::{Address, Stream, Target};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
+use tokio::net::{TcpStream, UnixStream};
 use tracing::{debug, warn};
 
 use crate::shutdown::Shutdown;
@@ -36,7 +37,7 @@ pub struct BindError {
 
 /// A bound socket. A Unix socket's file goes with it.
 #[derive(Debug)]
-pub(crate) struct Listener {
+pub struct Listener {
     socket: OwnedFd,
     local_address: String,
     unix_path: Option<PathBuf>,
@@ -51,8 +52,71 @@ pub(crate) struct Accepted {
     pub(crate) peer: Option<SocketAddr>,
 }
 
+/// A listener that a runtime watches, for few clients.
+#[derive(Debug)]
+pub struct AsyncListener {
+    socket: AsyncSocket,
+    /// Its file goes with it.
+    _listener: Listener,
+}
+
+#[derive(Debug)]
+enum AsyncSocket {
+    Tcp(tokio::net::TcpListener),
+    Unix(tokio::net::UnixListener),
+}
+
+impl AsyncListener {
+    /// For the runtime that this is called in.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(listener: Listener) -> io::Result<Self> {
+        let socket = listener.socket.try_clone()?;
+        let socket = match listener.unix_path {
+            Some(_) => AsyncSocket::Unix(tokio::net::UnixListener::from_std(socket.into())?),
+            None => AsyncSocket::Tcp(tokio::net::TcpListener::from_std(socket.into())?),
+        };
+        Ok(Self {
+            socket,
+            _listener: listener,
+        })
+    }
+
+    /// The next client, with its address; `None` on a Unix socket.
+    ///
+    /// # Errors
+    /// The client is gone already, or the system lacks something for it.
+    pub async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match &self.socket {
+            AsyncSocket::Tcp(listener) => {
+                let (stream, peer) = listener.accept().await?;
+                Ok((Stream::tcp(stream)?, Some(peer)))
+            }
+            AsyncSocket::Unix(listener) => {
+                let (stream, _) = listener.accept().await?;
+                Ok((Stream::Unix(stream), None))
+            }
+        }
+    }
+}
+
+impl Accepted {
+    /// For the runtime that this is called in.
+    pub(crate) fn into_stream(self) -> io::Result<Stream> {
+        match self.is_unix {
+            true => UnixStream::from_std(self.socket.into()).map(Stream::Unix),
+            false => Stream::tcp(TcpStream::from_std(self.socket.into())?),
+        }
+    }
+}
+
 impl Listener {
-    pub(crate) fn bind(address: &Address) -> Result<Self, BindError> {
+    /// Binds and listens.
+    ///
+    /// # Errors
+    /// See [`BindError`].
+    pub fn bind(address: &Address) -> Result<Self, BindError> {
         let error = |source| BindError {
             address: address.to_string(),
             source,
@@ -72,12 +136,12 @@ impl Listener {
     }
 
     /// As configured, but with the port that the system chose where 0 was asked for.
-    pub(crate) fn local_address(&self) -> String {
+    pub fn local_address(&self) -> String {
         self.local_address.clone()
     }
 
     /// Deals clients to workers until the other end of `stop` is closed. Blocks: it has a thread of its own.
-    pub(crate) fn accept_into(&self, workers: &Workers, shutdown: &Shutdown, stop: &UnixStream) {
+    pub(crate) fn accept_into(&self, workers: &Workers, shutdown: &Shutdown, stop: &StdUnixStream) {
         let mut is_short = false;
         while self.wait_for_client(stop) {
             match self.accept() {
@@ -110,7 +174,7 @@ impl Listener {
     }
 
     /// False when it is time to stop.
-    fn wait_for_client(&self, stop: &UnixStream) -> bool {
+    fn wait_for_client(&self, stop: &StdUnixStream) -> bool {
         let mut events = [
             PollFd::new(&self.socket, PollFlags::IN),
             PollFd::new(stop, PollFlags::IN),
@@ -136,7 +200,7 @@ impl Drop for Listener {
 }
 
 /// Waits for room at a worker that is busy with those who came before; not beyond the time to stop.
-fn deal(workers: &Workers, mut dealt: Dealt, stop: &UnixStream) {
+fn deal(workers: &Workers, mut dealt: Dealt, stop: &StdUnixStream) {
     let pause = Timespec {
         tv_sec: 0,
         tv_nsec: PAUSE.subsec_nanos().into(),

@@ -15,8 +15,10 @@ use crate::turn::Turns;
 /// What a script needs to know beside its own options.
 #[derive(Debug, Clone)]
 pub struct ScriptSettings {
-    /// The script and what Lua finds its modules by.
+    /// What Lua finds its modules by, and its limits.
     pub options: Options,
+    /// The script of clients, absolute; `None` where only operators have one.
+    pub script: Option<PathBuf>,
     /// Lua states. With one, `proxy.global` is everyone's; with more, it is each state's own.
     pub states: NonZeroUsize,
     /// Bytes of one response that are kept for `read_query_result`.
@@ -27,9 +29,10 @@ pub struct ScriptSettings {
 
 impl ScriptSettings {
     /// The defaults of the command line, but for the paths where modules are looked for.
-    pub fn new(script: PathBuf) -> Self {
+    pub fn new(script: Option<PathBuf>) -> Self {
         Self {
-            options: Options::new(script),
+            options: Options::new(),
+            script,
             states: NonZeroUsize::MIN,
             result_bytes_max: 256 << 20,
             command_bytes_max: 1 << 30,
@@ -79,6 +82,14 @@ impl Scripts {
             false => state,
             true => self.replace(place, &state),
         }
+    }
+
+    /// All states, in order.
+    pub(crate) fn states(&self) -> impl Iterator<Item = SharedState> {
+        let lock = |place: &Mutex<SharedState>| {
+            Arc::clone(&place.lock().unwrap_or_else(PoisonError::into_inner))
+        };
+        self.states.iter().map(lock)
     }
 
     fn replace(&self, place: &Mutex<SharedState>, worn_out: &SharedState) -> SharedState {

@@ -13,7 +13,7 @@ mod change_user;
 mod command_phase;
 mod connect;
 mod effect;
-mod error;
+pub(crate) mod error;
 mod injection;
 mod last_words;
 mod link;
@@ -21,7 +21,7 @@ mod local_infile;
 mod login;
 mod pooling;
 mod response;
-mod script;
+pub(crate) mod script;
 mod script_login;
 mod scripted;
 mod stream;
@@ -34,9 +34,10 @@ use std::task::Poll;
 use backend::{Backends, Stream};
 use tracing::{debug, info, warn};
 
+use crate::register::Registration;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
-use crate::shutdown::{Phase, Registration, Shutdown};
+use crate::shutdown::{Phase, Shutdown};
 use connect::NoBackend;
 use error::{Party, Refusal, SessionError};
 use link::Link;
@@ -50,7 +51,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) backends: Backends,
     pub(crate) shutdown: Shutdown,
-    /// `None` without a script.
+    /// `None` where nobody has a script.
     pub(crate) scripts: Option<Scripts>,
 }
 
@@ -62,7 +63,7 @@ pub(crate) async fn run(
     worker: usize,
 ) {
     let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
-    let registration = context.shutdown.register(waker);
+    let registration = context.shutdown.register(peer, waker);
     let id = registration.id();
     let opened = Box::pin(Script::open(&context, &client, peer, worker)).await;
     let mut script = match opened {
@@ -132,16 +133,15 @@ async fn establish(
     mut script: Option<&mut Script>,
 ) -> Result<(Box<LoggedIn>, Vec<u8>), SessionError> {
     let connect = connect::connect(context, script.as_deref_mut());
-    let login = match (unless_expired(registration, connect).await, script) {
-        (None, _) => Err(SessionError::Shutdown),
-        (Some(Err(NoBackend::Answered(greeting))), Some(script)) => {
+    let login = match (unless_expired(registration, connect).await?, script) {
+        (Err(NoBackend::Answered(greeting)), Some(script)) => {
             script_login::log_in(client, greeting, context, script).await
         }
-        (Some(Err(error)), _) => {
+        (Err(error), _) => {
             last_words::before_greeting(&mut client, &error.payloads()).await;
             Err(error.into())
         }
-        (Some(Ok(connected)), script) => {
+        (Ok(connected), script) => {
             login::log_in(client, connected, context, (registration, script)).await
         }
     };
@@ -150,14 +150,17 @@ async fn establish(
     Ok((login, rest))
 }
 
-/// `None` when the session's time is up before `future` is done.
-async fn unless_expired<F: Future>(registration: &Registration, future: F) -> Option<F::Output> {
+/// An error when the session's time is up before `future` is done.
+async fn unless_expired<F: Future>(
+    registration: &Registration,
+    future: F,
+) -> Result<F::Output, SessionError> {
     let mut future = std::pin::pin!(future);
     poll_fn(|task| {
         if registration.phase() >= Phase::Expired {
-            return Poll::Ready(None);
+            return Poll::Ready(Err(registration.end()));
         }
-        future.as_mut().poll(task).map(Some)
+        future.as_mut().poll(task).map(Ok)
     })
     .await
 }
@@ -185,6 +188,9 @@ fn log_end(id: u64, peer: Option<SocketAddr>, backend: Option<&str>, error: &Ses
             info!("session {id} (client {client}{with}): {error}; closing it");
         }
         SessionError::Shutdown => debug!("session {id} (client {client}{with}): {error}"),
+        SessionError::Killed | SessionError::BackendTaken => {
+            info!("session {id} (client {client}{with}): {error}; closing it");
+        }
         _ => warn!("session {id} (client {client}{with}): {error}; closing the client"),
     }
 }

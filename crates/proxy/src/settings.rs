@@ -9,8 +9,8 @@ use backend::{Address, Balance, Role, Timeouts};
 /// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. Immutable once bound.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// Where clients connect to.
-    pub listen: Address,
+    /// Where clients connect to; `None` for nowhere: then the proxy waits to be told to stop.
+    pub listen: Option<Address>,
     /// The servers in option order: read/write first, then read-only.
     pub backends: Vec<(Address, Role)>,
     /// How a new client's backend is chosen.
@@ -33,13 +33,13 @@ pub struct Settings {
     pub pool_wait: Duration,
     /// A connection from the pool is made what the client's session was before.
     pub pool_resets: bool,
-    /// `None` without a script.
+    /// `None` where nobody has a script.
     pub script: Option<ScriptSettings>,
 }
 
 impl Settings {
     /// The defaults for the given addresses: round-robin, one worker a core, 2 s to connect, 8 h to read and write.
-    pub fn new(listen: Address, backends: Vec<(Address, Role)>) -> Self {
+    pub fn new(listen: Option<Address>, backends: Vec<(Address, Role)>) -> Self {
         let hours = Duration::from_secs(3600);
         Self {
             listen,

@@ -1,14 +1,18 @@
-//! Telling sessions to stop, and knowing when the last one has.
+//! Telling sessions to end, and knowing when the last one has.
 //!
 //! Each session registers once, with its task's waker; what it is asked is one atomic that it looks at whenever it
 //! wakes.
 
-use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::register::{Entry, Registration, SessionReport};
 
 /// How urgently a session is to end. Later ones include earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +23,10 @@ pub(crate) enum Phase {
     Draining,
     /// Everybody ends.
     Expired,
+    /// This session ends: the operator says so.
+    Killed,
+    /// This session ends: its backend is taken out of service.
+    BackendTaken,
 }
 
 /// Tells a running proxy to stop: no new connections, idle sessions at once, busy ones get `shutdown_timeout`.
@@ -29,7 +37,7 @@ pub struct Shutdown(Arc<Inner>);
 struct Inner {
     phase: watch::Sender<Phase>,
     next_id: AtomicU64,
-    sessions: Mutex<HashMap<u64, (Waker, Arc<AtomicU8>)>>,
+    sessions: Mutex<BTreeMap<u64, Arc<Entry>>>,
     /// How many tickets there are, for those who wait for none.
     count: watch::Sender<usize>,
 }
@@ -38,12 +46,16 @@ struct Inner {
 #[derive(Debug)]
 pub(crate) struct Ticket(Shutdown);
 
-/// A session's place in the register.
-#[derive(Debug)]
-pub(crate) struct Registration {
-    id: u64,
-    phase: Arc<AtomicU8>,
-    shutdown: Shutdown,
+impl Phase {
+    pub(crate) fn from_u8(number: u8) -> Self {
+        match number {
+            0 => Self::Running,
+            1 => Self::Draining,
+            2 => Self::Expired,
+            3 => Self::Killed,
+            _ => Self::BackendTaken,
+        }
+    }
 }
 
 impl Shutdown {
@@ -90,18 +102,43 @@ impl Shutdown {
     }
 
     /// Adds the session whose task `waker` wakes.
-    pub(crate) fn register(&self, waker: Waker) -> Registration {
+    pub(crate) fn register(&self, client: Option<SocketAddr>, waker: Waker) -> Registration {
         let id = self.0.next_id.fetch_add(1, Ordering::Relaxed);
         let mut sessions = self.lock();
         // Read under the lock: a phase that comes later finds the session in the register.
-        let phase = Arc::new(AtomicU8::new(*self.0.phase.borrow() as u8));
-        sessions.insert(id, (waker, Arc::clone(&phase)));
+        let phase = *self.0.phase.borrow();
+        let entry = Arc::new(Entry::new(id, client, waker, phase));
+        sessions.insert(id, Arc::clone(&entry));
         drop(sessions);
-        Registration {
-            id,
-            phase,
-            shutdown: self.clone(),
-        }
+        Registration::new(entry, self.clone())
+    }
+
+    pub(crate) fn forget(&self, id: u64) {
+        self.lock().remove(&id);
+    }
+
+    /// All sessions, the oldest first.
+    pub(crate) fn sessions(&self) -> Vec<SessionReport> {
+        let entries: Vec<_> = self.lock().values().cloned().collect();
+        let now = Instant::now();
+        entries.iter().map(|entry| entry.report(now)).collect()
+    }
+
+    /// Asks one session to end. False when there is none of this id.
+    pub(crate) fn kill(&self, id: u64) -> bool {
+        let entry = self.lock().get(&id).cloned();
+        entry.inspect(|entry| entry.ask(Phase::Killed)).is_some()
+    }
+
+    /// Asks all sessions of a backend to end. How many there are.
+    pub(crate) fn end_those_at(&self, backend: usize) -> usize {
+        let sessions = self.lock();
+        let there = sessions
+            .values()
+            .filter(|entry| entry.backend() == Some(backend));
+        there
+            .inspect(|entry| entry.ask(Phase::BackendTaken))
+            .count()
     }
 
     fn advance(&self, phase: Phase) {
@@ -111,42 +148,16 @@ impl Shutdown {
             *current = phase.max(*current);
             is_new
         });
-        if !is_new {
-            return;
-        }
-        for (waker, asked) in sessions.values() {
-            asked.store(phase as u8, Ordering::Release);
-            waker.wake_by_ref();
+        if is_new {
+            sessions.values().for_each(|entry| entry.ask(phase));
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, (Waker, Arc<AtomicU8>)>> {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Entry>>> {
         self.0
             .sessions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Registration {
-    /// Counts sessions from 1, for the log.
-    pub(crate) fn id(&self) -> u64 {
-        self.id
-    }
-
-    /// Whether the session is to end.
-    pub(crate) fn phase(&self) -> Phase {
-        match self.phase.load(Ordering::Acquire) {
-            0 => Phase::Running,
-            1 => Phase::Draining,
-            _ => Phase::Expired,
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.shutdown.lock().remove(&self.id);
     }
 }
 
@@ -164,10 +175,10 @@ mod tests {
     async fn sessions_are_told_and_the_last_one_ends_the_drain() {
         let shutdown = Shutdown::new();
         let tickets = (shutdown.ticket(), shutdown.ticket());
-        let early = shutdown.register(Waker::noop().clone());
+        let early = shutdown.register(None, Waker::noop().clone());
         assert_eq!(early.phase(), Phase::Running);
         shutdown.drain();
-        let late = shutdown.register(Waker::noop().clone());
+        let late = shutdown.register(None, Waker::noop().clone());
         assert_eq!(early.phase(), Phase::Draining);
         assert_eq!(late.phase(), Phase::Draining);
         shutdown.draining().await;
@@ -177,5 +188,23 @@ mod tests {
         assert_eq!(shutdown.clients(), 2);
         drop(tickets);
         shutdown.drained().await;
+    }
+
+    #[test]
+    fn one_session_or_those_of_a_backend_are_ended() {
+        let shutdown = Shutdown::new();
+        let [a, b, c] = [(); 3].map(|()| shutdown.register(None, Waker::noop().clone()));
+        b.at_backend(Some(0));
+        c.at_backend(Some(1));
+        assert_eq!(shutdown.end_those_at(1), 1);
+        assert!(shutdown.kill(a.id()));
+        let phases = || [&a, &b, &c].map(|session| session.phase());
+        let asked = [Phase::Killed, Phase::Running, Phase::BackendTaken];
+        assert_eq!(phases(), asked);
+        // What was asked more urgently counts.
+        shutdown.drain();
+        let asked = [Phase::Killed, Phase::Draining, Phase::BackendTaken];
+        assert_eq!(phases(), asked);
+        assert!(!shutdown.kill(4));
     }
 }

@@ -8,12 +8,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-use tokio::net::{TcpStream, UnixStream};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::warn;
-
-use backend::Stream;
 
 use crate::listener::Accepted;
 use crate::session::{self, Context};
@@ -142,7 +139,7 @@ async fn serve(
             _ticket: ticket,
         };
         let peer = accepted.peer;
-        match stream(accepted) {
+        match accepted.into_stream() {
             Ok(client) => {
                 let context = Arc::clone(&context);
                 tokio::spawn(async move {
@@ -152,13 +149,6 @@ async fn serve(
             }
             Err(error) => warn!("cannot serve a client: {error}; it was closed"),
         }
-    }
-}
-
-fn stream(accepted: Accepted) -> io::Result<Stream> {
-    match accepted.is_unix {
-        true => UnixStream::from_std(accepted.socket.into()).map(Stream::Unix),
-        false => Stream::tcp(TcpStream::from_std(accepted.socket.into())?),
     }
 }
 

@@ -4,6 +4,7 @@
     reason = "the figures are what this program is for"
 )]
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,20 +20,20 @@ const QUERY: &[u8] = b"\x03SELECT c FROM sbtest1 WHERE id=12345";
 
 fn main() {
     println!("ns of CPU time for each call, best of {ROUNDS} rounds of {CALLS}");
-    hook("no such hook", "", |state, connection| {
+    hook("no such hook", "", |state, connection, _| {
         state.call(connection, Hook::ReadQuery(QUERY));
     });
     hook(
         "read_query, empty",
         "function read_query(packet) end",
-        |state, connection| {
+        |state, connection, _| {
             state.call(connection, Hook::ReadQuery(QUERY));
         },
     );
     hook(
         "read_query, append",
         "function read_query(packet) proxy.queries:append(1, packet) return proxy.PROXY_SEND_QUERY end",
-        |state, connection| {
+        |state, connection, _| {
             state.call(connection, Hook::ReadQuery(QUERY));
         },
     );
@@ -43,21 +44,21 @@ fn main() {
             proxy.response.resultset = { fields = { { name = 'a' } }, rows = { { 'b' } } }
             return proxy.PROXY_SEND_RESULT
          end",
-        |state, connection| {
+        |state, connection, _| {
             state.call(connection, Hook::ReadQuery(QUERY));
         },
     );
     hook(
         "read_query_result, empty",
         "function read_query_result(inj) end",
-        |state, connection| {
+        |state, connection, _| {
             state.call(connection, Hook::ReadQueryResult(Box::new(result(None))));
         },
     );
     hook(
         "read_query_result, query_time and row_count",
         "function read_query_result(inj) local t, n = inj.query_time, inj.resultset.row_count end",
-        |state, connection| {
+        |state, connection, _| {
             state.call(connection, Hook::ReadQueryResult(Box::new(result(None))));
         },
     );
@@ -66,7 +67,7 @@ fn main() {
         hook(
             &format!("read_query_result, all of {rows} rows of {COLUMNS} columns"),
             "function read_query_result(inj) for row in inj.resultset.rows do local cell = row[1] end end",
-            |state, connection| {
+            |state, connection, _| {
                 let result = result(Some(Arc::clone(&buffered)));
                 state.call(connection, Hook::ReadQueryResult(Box::new(result)));
             },
@@ -74,19 +75,19 @@ fn main() {
     }
     hook("a connection's environment", "function read_query() end", {
         let mut id = 1;
-        move |state, _| {
+        move |state, _, script| {
             id += 1;
             let mut connection = Box::new(Connection {
                 id,
                 ..Connection::default()
             });
-            let _ = state.open(&mut connection);
+            let _ = state.open(script, &mut connection);
             state.close(id);
         }
     });
 }
 
-fn hook(what: &str, source: &str, mut call: impl FnMut(&mut State, &mut Box<Connection>)) {
+fn hook(what: &str, source: &str, mut call: impl FnMut(&mut State, &mut Box<Connection>, &Path)) {
     let directory = tempfile::tempdir().expect("a directory");
     let script = directory.path().join("script.lua");
     std::fs::write(&script, source).expect("the directory is ours");
@@ -94,16 +95,18 @@ fn hook(what: &str, source: &str, mut call: impl FnMut(&mut State, &mut Box<Conn
     let old = std::time::SystemTime::now() - Duration::from_secs(10);
     let file = std::fs::File::open(&script).expect("it was just written");
     file.set_modified(old).expect("the file is ours");
-    let mut state = State::new(Options::new(script)).expect("a state");
+    let mut state = State::new(Options::new()).expect("a state");
     let mut connection = Box::new(Connection {
         id: 1,
         ..Connection::default()
     });
-    state.open(&mut connection).expect("the script is right");
+    state
+        .open(&script, &mut connection)
+        .expect("the script is right");
     let best = (0..ROUNDS)
         .map(|_| {
             let start = Instant::now();
-            (0..CALLS).for_each(|_| call(&mut state, &mut connection));
+            (0..CALLS).for_each(|_| call(&mut state, &mut connection, &script));
             start.elapsed() / CALLS
         })
         .min();

@@ -19,6 +19,8 @@ use crate::Injection;
 pub struct Connection {
     /// Names the connection's environment in its state.
     pub id: u64,
+    /// Which script it runs, and which version of it; written by [`State::open`](crate::State::open).
+    pub script_version: (usize, u64),
     /// `proxy.connection.client`
     pub client: Peer,
     /// `proxy.connection.server`; `None` while no backend is attached.

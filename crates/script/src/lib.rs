@@ -41,5 +41,6 @@ pub use connection::{
 };
 pub use decision::{Decision, Hook, Response};
 pub use injection::{Buffered, Injection, InjectionResult, Statistics};
+pub use script_file::VersionReport;
 pub use shared::Shared;
 pub use state::{LoadError, Loaded, OnHookError, OnLoadError, Options, State, StateError};

@@ -1,5 +1,6 @@
 //! The script's file: its versions, compiled once each, and which of them connections get.
 
+use std::collections::{BTreeMap, VecDeque};
 use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
 use std::os::unix::fs::MetadataExt;
@@ -21,6 +22,9 @@ const MAX_SCRIPT_BYTES: u64 = 16 * 1024 * 1024;
 /// again without showing it, so until then its text is compared too.
 const COARSEST_MTIME: Duration = Duration::from_secs(2);
 
+/// Versions that are told of: those before are forgotten.
+const REPORTED_MAX: usize = 8;
+
 /// Faults that are remembered as logged. More of them than this are different for each connection.
 const LOGGED_MAX: usize = 64;
 
@@ -31,9 +35,34 @@ pub(crate) struct ScriptFile {
     current: Option<Version>,
     /// Set while `current` has not worked.
     last_good: Option<Version>,
+    /// The latest versions, the one that connections get now last.
+    reports: VecDeque<VersionReport>,
+}
+
+/// A version of a script, for the operator.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VersionReport {
+    /// Counts the file's versions from 1.
+    pub version: u64,
+    /// When the file was changed last; `None` for one that is not there.
+    pub modified: Option<SystemTime>,
+    /// Its size.
+    pub bytes: u64,
+    /// When it was read first.
+    pub loaded: SystemTime,
+    /// Connections that it serves or has served.
+    pub connections: u64,
+    /// Connections that could not get it.
+    pub failures: u64,
+    /// Why the last of these could not.
+    pub fault: Option<String>,
+    /// Errors by hook.
+    pub hook_errors: BTreeMap<&'static str, u64>,
 }
 
 struct Version {
+    /// Of its report.
+    number: u64,
     identity: Identity,
     source: Vec<u8>,
     read_at: SystemTime,
@@ -47,7 +76,14 @@ struct Version {
 /// The faults that were logged since a version worked first, by whichever state met them first: states of one proxy have
 /// one of these in common.
 #[derive(Debug, Default)]
-pub(crate) struct LoggedFaults(Mutex<Vec<(Identity, String)>>);
+pub(crate) struct LoggedFaults(Mutex<Vec<LoggedFault>>);
+
+#[derive(Debug, PartialEq, Eq)]
+struct LoggedFault {
+    path: PathBuf,
+    identity: Identity,
+    text: String,
+}
 
 /// Tells versions of a file apart.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +106,23 @@ impl ScriptFile {
             logged: Arc::clone(logged),
             current: None,
             last_good: None,
+            reports: VecDeque::new(),
         }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The latest versions, the oldest first.
+    pub(crate) fn reports(&self) -> impl Iterator<Item = &VersionReport> {
+        self.reports.iter()
+    }
+
+    /// That of one version; `None` when it is forgotten.
+    pub(crate) fn report(&mut self, version: u64) -> Option<&mut VersionReport> {
+        let mut reports = self.reports.iter_mut();
+        reports.find(|report| report.version == version)
     }
 
     /// The main function of the version that the file has now, or why there is none.
@@ -84,26 +136,57 @@ impl ScriptFile {
                         read_at: next.read_at,
                         ..current
                     },
-                    Some(current) => {
-                        self.retire(current);
-                        next
+                    outdated => {
+                        if let Some(current) = outdated {
+                            self.retire(current);
+                        }
+                        self.announce(next)
                     }
-                    None => next,
                 }
             }
         };
         self.current.insert(version).main.clone()
     }
 
-    /// The current version's main function ran to its end.
-    pub(crate) fn worked(&mut self) {
-        if let Some(current) = &mut self.current {
-            if !current.has_worked {
-                self.logged.forget();
-            }
-            current.has_worked = true;
-            self.last_good = None;
+    /// The version is a new one.
+    fn announce(&mut self, version: Version) -> Version {
+        let number = self.reports.back().map_or(1, |last| last.version + 1);
+        if self.reports.len() == REPORTED_MAX {
+            self.reports.pop_front();
         }
+        self.reports.push_back(VersionReport {
+            version: number,
+            modified: version.identity.modified(),
+            bytes: version.source.len() as u64,
+            loaded: version.read_at,
+            connections: 0,
+            failures: 0,
+            fault: None,
+            hook_errors: BTreeMap::new(),
+        });
+        Version { number, ..version }
+    }
+
+    /// The current version's main function ran to its end. Its number.
+    pub(crate) fn worked(&mut self) -> u64 {
+        let Some(current) = &mut self.current else {
+            return 0;
+        };
+        if !current.has_worked {
+            self.logged.forget(&self.path);
+        }
+        current.has_worked = true;
+        self.last_good = None;
+        let number = current.number;
+        self.served(number)
+    }
+
+    /// One more connection has the version.
+    fn served(&mut self, number: u64) -> u64 {
+        if let Some(report) = self.report(number) {
+            report.connections += 1;
+        }
+        number
     }
 
     /// The current version's main function had to be stopped: no other connection is to wait for it.
@@ -117,10 +200,21 @@ impl ScriptFile {
     pub(crate) fn failed(&mut self, what: &LoadError, message: &str, instead: &str) {
         if let Some(current) = &mut self.current {
             current.failures += 1;
-            if self.logged.is_new(&current.identity, message) {
+            let number = current.number;
+            if self.logged.is_new(&self.path, &current.identity, message) {
                 log(&self.path, what, message, instead);
             }
+            if let Some(report) = self.report(number) {
+                report.failures += 1;
+                report.fault = Some(message.to_owned());
+            }
         }
+    }
+
+    /// A connection got the last version that worked. Its number.
+    pub(crate) fn last_good_worked(&mut self) -> u64 {
+        let number = self.last_good.as_ref().map_or(0, |version| version.number);
+        self.served(number)
     }
 
     /// The last version that worked, where that is not the current one.
@@ -132,7 +226,7 @@ impl ScriptFile {
     pub(crate) fn last_good_failed(&mut self, message: &str, instead: &str) {
         if let Some(version) = &mut self.last_good {
             version.failures += 1;
-            if self.logged.is_new(&version.identity, message) {
+            if self.logged.is_new(&self.path, &version.identity, message) {
                 log(&self.path, &LoadError::Execute, message, instead);
             }
         }
@@ -164,6 +258,7 @@ impl Version {
             .map_err(String::clone)
             .and_then(|source| compile(lua, path, source));
         Self {
+            number: 0,
             identity,
             source: source.unwrap_or_default(),
             read_at,
@@ -187,25 +282,27 @@ impl Version {
 }
 
 impl LoggedFaults {
-    fn is_new(&self, identity: &Identity, message: &str) -> bool {
+    fn is_new(&self, path: &Path, identity: &Identity, message: &str) -> bool {
+        let fault = LoggedFault {
+            path: path.to_owned(),
+            identity: identity.clone(),
+            text: message.to_owned(),
+        };
         let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_new = !logged
-            .iter()
-            .any(|(of, text)| of == identity && text == message);
+        let is_new = !logged.contains(&fault);
         if is_new {
             if logged.len() == LOGGED_MAX {
                 logged.clear();
             }
-            logged.push((identity.clone(), message.to_owned()));
+            logged.push(fault);
         }
         is_new
     }
 
-    fn forget(&self) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clear();
+    /// What was said of this script.
+    fn forget(&self, path: &Path) {
+        let mut logged = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        logged.retain(|fault| fault.path != path);
     }
 }
 
@@ -225,6 +322,19 @@ impl Identity {
             device: metadata.dev(),
             inode: metadata.ino(),
         }
+    }
+
+    fn modified(&self) -> Option<SystemTime> {
+        let Self::File {
+            modified: (seconds, nanoseconds),
+            ..
+        } = self
+        else {
+            return None;
+        };
+        let seconds = u64::try_from(*seconds).ok()?;
+        let nanoseconds = u32::try_from(*nanoseconds).ok()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::new(seconds, nanoseconds))
     }
 
     fn is_younger_than(&self, age: Duration, now: SystemTime) -> bool {

@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::collections::HashSet;
 use std::panic::{self, AssertUnwindSafe};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::dispatch::{Dispatch, Failure, Found, Returned};
 use crate::hook::{self, Answer, Rule};
 use crate::injection_object::InjectionObject;
 use crate::proxy_table::ProxyTable;
-use crate::script_file::{LoggedFaults, ScriptFile};
+use crate::script_file::{LoggedFaults, ScriptFile, VersionReport};
 use crate::watchdog::{Stopped, Watchdog};
 use crate::{
     Connection, Decision, Hook, Response, Shared, callback, interpreter, lent, modules, response,
@@ -27,8 +27,6 @@ use crate::{
 /// What a state is made with.
 #[derive(Debug, Clone)]
 pub struct Options {
-    /// The script; absolute.
-    pub script: PathBuf,
     /// `package.path`, exactly; `None`: the environment's `LUA_PATH`, else `default_lua_path`.
     pub lua_path: Option<String>,
     /// `package.cpath`, likewise.
@@ -51,11 +49,16 @@ pub struct Options {
     pub(crate) logged_faults: Arc<LoggedFaults>,
 }
 
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Options {
     /// No module's path is given, nothing is bounded but time and `proxy.shared`.
-    pub fn new(script: PathBuf) -> Self {
+    pub fn new() -> Self {
         Self {
-            script,
             lua_path: None,
             lua_cpath: None,
             default_lua_path: String::new(),
@@ -132,7 +135,9 @@ struct Fault {
 /// One Lua state. It runs one hook at a time.
 pub struct State {
     lua: Lua,
-    script: ScriptFile,
+    /// Those that connections were opened with, in the order of coming.
+    scripts: Vec<ScriptFile>,
+    logged_faults: Arc<LoggedFaults>,
     on_load_error: OnLoadError,
     on_hook_error: OnHookError,
     hook_timeout: Duration,
@@ -161,7 +166,8 @@ impl State {
         let proxy = ProxyTable::install(&lua, &options.shared)?;
         lua.set_memory_limit(options.memory_limit)?;
         Ok(Self {
-            script: ScriptFile::new(&options.script, &options.logged_faults),
+            scripts: Vec::new(),
+            logged_faults: Arc::clone(&options.logged_faults),
             on_load_error: options.on_load_error,
             on_hook_error: options.on_hook_error,
             hook_timeout: options.hook_timeout.unwrap_or_default(),
@@ -175,52 +181,103 @@ impl State {
         })
     }
 
-    /// Gives the connection an environment and runs the script's body in it. What a connection gets of a faulty script
-    /// is for [`OnLoadError`] to say; each fault is logged once.
-    pub fn open(&mut self, connection: &mut Box<Connection>) -> Result<Loaded, LoadError> {
-        let attempt = match self.script.main(&self.lua) {
+    /// Gives the connection an environment and runs the body of `script`, an absolute path, in it. What a connection gets
+    /// of a faulty script is for [`OnLoadError`] to say; each fault is logged once.
+    pub fn open(
+        &mut self,
+        script: &Path,
+        connection: &mut Box<Connection>,
+    ) -> Result<Loaded, LoadError> {
+        let index = self.script_index(script);
+        let attempt = match self.scripts[index].main(&self.lua) {
             Ok(main) => self.run_body(connection, &main).map_err(|fault| {
                 if fault.was_stopped {
-                    self.script.never_run_again(&fault.message);
+                    self.scripts[index].never_run_again(&fault.message);
                 }
                 (LoadError::Execute, fault.message)
             }),
             Err(message) => Err((LoadError::Load, message)),
         };
+        let script = &mut self.scripts[index];
         let (failure, message) = match attempt {
             Ok(()) => {
-                self.script.worked();
+                connection.script_version = (index, script.worked());
                 return Ok(Loaded::Scripted);
             }
             Err(failure) => failure,
         };
-        let last_good = self.script.last_good();
-        match (self.on_load_error, last_good) {
+        match (self.on_load_error, script.last_good()) {
             (OnLoadError::Error, _) => {
-                self.script
-                    .failed(&failure, &message, "clients get ERR 1105");
+                script.failed(&failure, &message, "clients get ERR 1105");
                 Err(failure)
             }
             (OnLoadError::KeepLast, Some(main)) => {
-                self.script
-                    .failed(&failure, &message, "connections get the version before");
-                Ok(self.open_last_good(connection, &main))
+                script.failed(&failure, &message, "connections get the version before");
+                Ok(self.open_last_good(connection, index, &main))
             }
             (OnLoadError::KeepLast, None) | (OnLoadError::PassThrough, _) => {
-                self.script.failed(&failure, &message, WITHOUT_SCRIPT);
+                script.failed(&failure, &message, WITHOUT_SCRIPT);
                 Ok(Loaded::PassThrough)
             }
         }
     }
 
-    fn open_last_good(&mut self, connection: &mut Box<Connection>, main: &Function) -> Loaded {
-        match self.run_body(connection, main) {
-            Ok(()) => Loaded::Scripted,
+    fn open_last_good(
+        &mut self,
+        connection: &mut Box<Connection>,
+        index: usize,
+        main: &Function,
+    ) -> Loaded {
+        let result = self.run_body(connection, main);
+        let script = &mut self.scripts[index];
+        match result {
+            Ok(()) => {
+                connection.script_version = (index, script.last_good_worked());
+                Loaded::Scripted
+            }
             Err(fault) => {
-                self.script.last_good_failed(&fault.message, WITHOUT_SCRIPT);
+                script.last_good_failed(&fault.message, WITHOUT_SCRIPT);
                 Loaded::PassThrough
             }
         }
+    }
+
+    /// The same for a script that is a part of the program; `name` stands for its file in messages.
+    pub fn open_built_in(
+        &mut self,
+        name: &str,
+        source: &str,
+        connection: &mut Box<Connection>,
+    ) -> Result<(), LoadError> {
+        let chunk = self.lua.load(source).set_name(format!("={name}"));
+        let main = chunk.into_function().map_err(|error| {
+            error!("{name}: {}", callback::text(&error));
+            LoadError::Load
+        })?;
+        self.run_body(connection, &main).map_err(|fault| {
+            error!("{name}: {}", fault.message);
+            LoadError::Execute
+        })
+    }
+
+    /// Each script's latest versions, the oldest first.
+    pub fn reports(&self) -> Vec<(PathBuf, VersionReport)> {
+        let reports = self.scripts.iter().flat_map(|script| {
+            let path = script.path();
+            script
+                .reports()
+                .map(|report| (path.to_owned(), report.clone()))
+        });
+        reports.collect()
+    }
+
+    fn script_index(&mut self, path: &Path) -> usize {
+        let known = self.scripts.iter().position(|known| known.path() == path);
+        known.unwrap_or_else(|| {
+            self.scripts
+                .push(ScriptFile::new(path, &self.logged_faults));
+            self.scripts.len() - 1
+        })
     }
 
     /// Calls the hook, if the script has it. The connection comes back as the hook left it.
@@ -240,12 +297,20 @@ impl State {
                 client = connection.client_name(),
                 "({name}) {}", fault.message
             );
+            self.count_error(connection.script_version, name);
             self.failed(connection, rule, name, expects_response, &fault)
         });
         if is_query && decision == Decision::Default {
             connection.queries.clear();
         }
         decision
+    }
+
+    fn count_error(&mut self, (script, version): (usize, u64), hook: &'static str) {
+        let script = self.scripts.get_mut(script);
+        if let Some(report) = script.and_then(|script| script.report(version)) {
+            *report.hook_errors.entry(hook).or_default() += 1;
+        }
     }
 
     /// Runs something of the script, for as long as it may.

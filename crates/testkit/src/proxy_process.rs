@@ -20,6 +20,8 @@ const STOP_DEADLINE: Duration = Duration::from_secs(30);
 const OUTPUT_DEADLINE: Duration = Duration::from_secs(2);
 /// What the proxy says once for each address that it listens on.
 const LISTENING: &str = "proxy listening on port ";
+/// What it says instead when it listens for operators only.
+const NOT_LISTENING: &str = "no port is open for clients";
 
 /// A running proxy, killed on drop.
 #[derive(Debug)]
@@ -57,7 +59,8 @@ impl ProxyProcess {
             stderr,
         };
         let listens = wait::poll(START_DEADLINE, || {
-            let listens = proxy.stdout.find(0, LISTENING).is_some();
+            let says = |text| proxy.stdout.find(0, text).is_some();
+            let listens = says(LISTENING) || says(NOT_LISTENING);
             (listens || proxy.process.exit_status().is_some()).then_some(listens)
         });
         if listens == Some(false) {

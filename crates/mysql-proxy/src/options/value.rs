@@ -1,17 +1,12 @@
-//! What an option's text may be: lists, flags, numbers, deadlines, and the values that this version refuses.
+//! What an option's text may be: lists, flags, numbers, deadlines.
 
 use std::num::NonZeroUsize;
 use std::str::FromStr;
 use std::time::Duration;
 
 use backend::{Address, AddressError};
-use clap::builder::TypedValueParser;
-use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Arg, Command};
 
 pub(crate) type Seconds = Duration;
-
-pub(super) const NO_ADMIN: &str = "this version has no admin plugin yet";
 
 /// Above this, a number of threads is a slip of the finger.
 const THREADS_MAX: usize = 1024;
@@ -63,26 +58,35 @@ fn list(text: &str) -> Vec<String> {
     elements
 }
 
-/// `--plugins` names what is built in anyway; anything else is refused.
-pub(super) fn plugins(text: &str) -> Result<(), String> {
-    for name in list(text) {
-        match name.as_str() {
-            "proxy" => {}
-            "" => {
-                return Err(
-                    "there is an empty name in the list; --no-proxy switches the proxy off"
-                        .to_owned(),
-                );
-            }
-            "admin" => return Err(NO_ADMIN.to_owned()),
-            other => {
-                return Err(format!(
-                    "this program has no plugin {other}; the only one is proxy"
-                ));
-            }
-        }
+/// A part of the program that can be left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Plugin {
+    Proxy,
+    Admin,
+    Debug,
+}
+
+/// `--plugins`
+#[derive(Debug, Clone)]
+pub(crate) struct PluginList(pub(crate) Vec<Plugin>);
+
+impl FromStr for PluginList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let plugins = list(text).into_iter().map(|name| match name.as_str() {
+            "proxy" => Ok(Plugin::Proxy),
+            "admin" => Ok(Plugin::Admin),
+            "debug" => Ok(Plugin::Debug),
+            "" => Err(
+                "there is an empty name in the list; --no-proxy switches the proxy off".to_owned(),
+            ),
+            other => Err(format!(
+                "this program has no plugin {other}; there are proxy, admin and debug"
+            )),
+        });
+        plugins.collect::<Result<_, _>>().map(Self)
     }
-    Ok(())
 }
 
 pub(super) fn boolean(text: &str) -> Result<bool, String> {
@@ -153,28 +157,4 @@ fn number(text: &str) -> Result<f64, String> {
         .ok()
         .filter(|number: &f64| !number.is_nan())
         .ok_or_else(|| format!("`{text}` is not a number of seconds"))
-}
-
-/// The values of an option that this version has to refuse, with the reason.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Refused(pub(super) &'static str);
-
-impl TypedValueParser for Refused {
-    type Value = ();
-
-    fn parse_ref(
-        &self,
-        command: &Command,
-        option: Option<&Arg>,
-        _: &std::ffi::OsStr,
-    ) -> Result<(), clap::Error> {
-        let mut error = clap::Error::raw(ErrorKind::ValueValidation, self.0).with_cmd(command);
-        if let Some(option) = option {
-            error.insert(
-                ContextKind::InvalidArg,
-                ContextValue::String(option.to_string()),
-            );
-        }
-        Err(error)
-    }
 }

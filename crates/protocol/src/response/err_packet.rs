@@ -7,14 +7,22 @@ use crate::wire::{Reader, Writer};
 
 /// The error codes that a proxy says itself, as MySQL's reference lists them.
 pub mod error_code {
+    /// ER_CON_COUNT_ERROR: no place is left.
+    pub const TOO_MANY_CONNECTIONS: u16 = 1040;
     /// ER_HANDSHAKE_ERROR: the login is not one that we can read.
     pub const HANDSHAKE_ERROR: u16 = 1043;
+    /// ER_ACCESS_DENIED_ERROR: who that is is not known, or not proved.
+    pub const ACCESS_DENIED: u16 = 1045;
     /// ER_SERVER_SHUTDOWN: we are stopping.
     pub const SERVER_SHUTDOWN: u16 = 1053;
+    /// ER_NO_SUCH_THREAD: there is no session of this id.
+    pub const NO_SUCH_THREAD: u16 = 1094;
     /// ER_UNKNOWN_ERROR: no other code fits; the text says it all.
     pub const UNKNOWN_ERROR: u16 = 1105;
     /// ER_NET_READ_INTERRUPTED: the client took too long.
     pub const NET_READ_INTERRUPTED: u16 = 1159;
+    /// ER_QUERY_INTERRUPTED: somebody ended it.
+    pub const QUERY_INTERRUPTED: u16 = 1317;
     /// CR_VERSION_ERROR: the client speaks a protocol before 4.1.
     pub const VERSION_ERROR: u16 = 2007;
     /// CR_SERVER_LOST: the backend went away during a command.

@@ -27,7 +27,7 @@ pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<bool, S
     let mut login = Authentication::new((client, reader), backend, nonce, client_timeout, None);
     let decision = unless_expired(registration, attempt(&mut login, capabilities))
         .await
-        .unwrap_or(Err(SessionError::Shutdown));
+        .flatten();
     let sequence_id = login.client_sequence_id;
     let (reader, nonce) = login.into_rest();
     link.nonce = nonce;

@@ -37,6 +37,7 @@ pub(super) async fn run(link: &mut Link, rest: Vec<u8>) -> Result<(), SessionErr
     loop {
         while let Some(batch) = Batch::find(input.bytes()) {
             let last = batch.last;
+            link.begin(last);
             exchange(link, &mut input, batch).await?;
             if last == Command::QUIT {
                 return Ok(());

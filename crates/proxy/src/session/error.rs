@@ -58,6 +58,12 @@ pub(crate) enum SessionError {
     /// The proxy is told to stop.
     #[error("the proxy is shutting down")]
     Shutdown,
+    /// The operator ends this session.
+    #[error("killed by the operator")]
+    Killed,
+    /// The operator wants nobody on its backend.
+    #[error("its backend was taken out of service")]
+    BackendTaken,
 }
 
 /// An ERR of our own.
@@ -87,7 +93,11 @@ impl SessionError {
             | Self::Endless(party)
             | Self::Malformed(party, _) => *party == Party::Client,
             Self::Refused(_) | Self::Denied | Self::NoBackend(_) | Self::Answered(_) => true,
-            Self::Unsolicited(_) | Self::Script(_) | Self::Shutdown => false,
+            Self::Unsolicited(_)
+            | Self::Script(_)
+            | Self::Shutdown
+            | Self::Killed
+            | Self::BackendTaken => false,
         }
     }
 
@@ -106,6 +116,16 @@ impl SessionError {
                 code: error_code::SERVER_SHUTDOWN,
                 sql_state: *b"08S01",
                 message: "(proxy) the proxy is shutting down".to_owned(),
+            }),
+            Self::Killed => Some(Refusal {
+                code: error_code::QUERY_INTERRUPTED,
+                sql_state: *b"70100",
+                message: "(proxy) the session was killed by the operator".to_owned(),
+            }),
+            Self::BackendTaken => Some(Refusal {
+                code: error_code::SERVER_SHUTDOWN,
+                sql_state: *b"08S01",
+                message: format!("(proxy) backend {backend} was taken out of service"),
             }),
             Self::Silent(Party::Client, timeout) => Some(Refusal {
                 code: error_code::NET_READ_INTERRUPTED,

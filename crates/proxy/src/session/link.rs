@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backend::{Backend, ClientCount, ServerSession, Stream};
 use protocol::response_tracker::Summary;
-use protocol::{Capabilities, ResponseTracker, StatusFlags};
+use protocol::{Capabilities, Command, ResponseTracker, StatusFlags};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
@@ -18,7 +18,8 @@ use super::Context;
 use super::error::{Party, SessionError};
 use super::login::LoggedIn;
 use crate::buffer::Buffer;
-use crate::shutdown::{Phase, Registration};
+use crate::register::{Activity, Registration};
+use crate::shutdown::Phase;
 use crate::timer::Timer;
 
 /// Both connections and what was agreed on at the login.
@@ -44,6 +45,7 @@ pub(super) struct Link {
     /// The connection came from a pool, and nothing was said on it since.
     pub(super) is_from_pool: bool,
     count: Option<ClientCount>,
+    activity: Activity,
     registration: Registration,
     context: Arc<Context>,
 }
@@ -73,6 +75,8 @@ impl Link {
     pub(super) fn new(login: LoggedIn, registration: Registration, context: Arc<Context>) -> Self {
         let timer = Timer::new(Instant::now() + context.settings.read_timeout);
         let (backend, count) = login.backend.unzip();
+        registration.known_as(&login.username);
+        registration.at_backend(count.as_ref().map(|count| count.backend().index()));
         Self {
             client: login.client,
             backend,
@@ -86,6 +90,7 @@ impl Link {
             session: login.session,
             is_from_pool: false,
             count,
+            activity: Activity::Idle,
             registration,
             context,
         }
@@ -110,6 +115,7 @@ impl Link {
         session.status = self.status;
         session.nonce = std::mem::take(&mut self.nonce);
         self.status = StatusFlags::AUTOCOMMIT;
+        self.registration.at_backend(None);
         Some((count, stream, session))
     }
 
@@ -122,6 +128,7 @@ impl Link {
     ) {
         self.backend = Some(stream);
         self.count = Some(backend.hold());
+        self.registration.at_backend(Some(backend.index()));
         self.status = session.status;
         self.nonce.clone_from(&session.nonce);
         self.session = Some(session);
@@ -151,8 +158,14 @@ impl Link {
         self.half_close != HalfClose::None
     }
 
+    /// A command begins.
+    pub(super) fn begin(&mut self, command: Command) {
+        self.activity = Activity::Command(command);
+    }
+
     /// Waits between two commands. An open transaction is finished before the session is.
     pub(super) async fn hear_idle(&mut self, input: &mut Buffer) -> Result<Heard, SessionError> {
+        self.activity = Activity::Idle;
         let until = match self.status.contains(StatusFlags::IN_TRANS) {
             true => Phase::Expired,
             false => Phase::Draining,
@@ -402,13 +415,14 @@ impl Link {
         (error, party, timeout): (TimeoutError, Party, Duration),
     ) -> Poll<SessionError> {
         if self.registration.phase() >= until {
-            return Poll::Ready(SessionError::Shutdown);
+            return Poll::Ready(self.registration.end());
         }
         self.timer.poll(task).map(|()| error(party, timeout))
     }
 
     fn arm_read(&mut self) {
-        let timeout = self.context.settings.read_timeout;
-        self.timer.set(Instant::now() + timeout);
+        let now = Instant::now();
+        self.registration.show(self.activity, now);
+        self.timer.set(now + self.context.settings.read_timeout);
     }
 }

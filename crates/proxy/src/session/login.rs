@@ -23,7 +23,7 @@ use super::connect::{self, Connected};
 use super::error::{Party, Refusal, SessionError};
 use super::script::Script;
 use super::{last_words, unless_expired};
-use crate::shutdown::Registration;
+use crate::register::Registration;
 
 /// What both sides may agree on. The rest needs the proxy's help (TLS, compression) or is unknown to it.
 const RELAYED: Capabilities = Capabilities::from_bits_retain(0x3f_ffff_ffff)
@@ -36,6 +36,7 @@ const RELAYED: Capabilities = Capabilities::from_bits_retain(0x3f_ffff_ffff)
 #[derive(Debug)]
 pub(super) struct LoggedIn {
     pub(super) client: Stream,
+    pub(super) username: Vec<u8>,
     /// `None` where the script is the server.
     pub(super) backend: Option<(Stream, ClientCount)>,
     /// What the backend holds of the client; `None` without a script, which alone gives connections to others.
@@ -51,7 +52,7 @@ pub(super) struct LoggedIn {
 enum Admission {
     Backend(ClientLogin, StatusFlags),
     /// `read_auth` let the client in without one.
-    Script(Capabilities),
+    Script(ClientLogin),
     /// The client logs in on another connection.
     Elsewhere(Elsewhere),
 }
@@ -120,9 +121,9 @@ pub(super) async fn log_in(
         let with = (context, registration, script.as_deref_mut());
         let exchange = exchange((&mut client, reader), connected, start, with);
         let (admission, left) = exchange.await?;
-        let (capabilities, status) = match admission {
-            Admission::Backend(login, status) => (login.capabilities, status),
-            Admission::Script(capabilities) => (capabilities, StatusFlags::AUTOCOMMIT),
+        let (login, status) = match admission {
+            Admission::Backend(login, status) => (login, status),
+            Admission::Script(login) => (login, StatusFlags::AUTOCOMMIT),
             Admission::Elsewhere(elsewhere) => {
                 reader = left.reader;
                 let Elsewhere {
@@ -137,9 +138,10 @@ pub(super) async fn log_in(
         };
         return Ok(LoggedIn {
             client,
+            username: login.response.username,
             backend: left.backend,
             session: left.session,
-            capabilities,
+            capabilities: login.capabilities,
             status,
             nonce: left.nonce,
             rest: left.reader.into_rest(),
@@ -175,6 +177,7 @@ async fn exchange(
         script.greeted(count.backend(), &backend, &handshake);
         script.connection.hold = Hold::Pinned("the login is not done");
     }
+    registration.at_backend(Some(count.backend().index()));
     let nonce = session.as_ref().map(|session| session.nonce.clone());
     let mut login = Authentication::new(
         (client, reader),
@@ -189,8 +192,7 @@ async fn exchange(
         session: session.as_deref(),
     };
     let attempt = attempt(&mut login, start, server);
-    let outcome = unless_expired(registration, attempt).await;
-    let outcome = outcome.unwrap_or(Err(SessionError::Shutdown));
+    let outcome = unless_expired(registration, attempt).await.flatten();
     let sequence_id = login.client_sequence_id;
     let leaving = Leaving::after(&mut login, session, &handshake);
     let held_back = std::mem::take(&mut login.held_back);
@@ -352,7 +354,13 @@ async fn greet(
             response = decode(&packet)?;
             payload = packet;
         }
-        ReadAuth::Admit => return Ok(Admission::Script(capabilities)),
+        ReadAuth::Admit => {
+            let login = ClientLogin {
+                response,
+                capabilities,
+            };
+            return Ok(Admission::Script(login));
+        }
         ReadAuth::Elsewhere(index, place) => {
             let login = ClientLogin {
                 response,
@@ -490,14 +498,14 @@ async fn connect_elsewhere(
     let number = index + 1;
     let idle = match (place, context.backends.get(index)) {
         (Place::Taken(stream, session), Some(backend)) => Some((backend, (stream, session))),
-        (Place::Any, Some(backend)) => backend
-            .pool()
-            .take(&backend::Applicant {
+        (Place::Any, Some(backend)) => {
+            let idle = backend.pool().take(&backend::Applicant {
                 username: &login.response.username,
                 capabilities: Some(login.capabilities),
                 logs_in: true,
-            })
-            .map(|idle| (backend, idle)),
+            });
+            idle.map(|idle| (backend, idle))
+        }
         _ => None,
     };
     if let Some((backend, (stream, session))) = idle {

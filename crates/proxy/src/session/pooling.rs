@@ -72,7 +72,7 @@ impl Link {
             backend.pool().put(stream, session);
         }
         if let Some((index, (stream, session))) = script.take_idle()
-            && let Some(backend) = self.context().backends.get(index).cloned()
+            && let Some(backend) = self.context().backends.get(index)
         {
             self.attach(&backend, stream, session);
         }
@@ -119,9 +119,7 @@ impl Link {
         let waiting = backend
             .pool()
             .wait(&login.username, self.capabilities, patience);
-        let Some(idle) = unless_expired(self.registration(), waiting).await else {
-            return Err(SessionError::Shutdown);
-        };
+        let idle = unless_expired(self.registration(), waiting).await?;
         let Some((stream, session)) = idle else {
             let address = backend.address();
             let user = String::from_utf8_lossy(&login.username);
@@ -134,8 +132,8 @@ impl Link {
                 format!("(proxy) no idle connection to backend {address} within {patience:?}"),
             )));
         };
-        script.attached(backend, &stream, &session);
-        self.attach(backend, stream, session);
+        script.attached(&backend, &stream, &session);
+        self.attach(&backend, stream, session);
         Ok(Readiness::Ready)
     }
 

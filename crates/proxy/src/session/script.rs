@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use backend::{Backend, ServerSession, Settings, Stream};
+use backend::{Backend, Backends, ServerSession, Settings, Stream};
 use protocol::Capabilities;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
 use script::{
@@ -39,13 +39,13 @@ impl Script {
         peer: Option<SocketAddr>,
         worker: usize,
     ) -> Result<Option<Box<Self>>, LoadError> {
-        let Some(scripts) = &context.scripts else {
+        let scripts = context.scripts.as_ref();
+        let Some((scripts, path)) = scripts.and_then(|scripts| {
+            let path = scripts.settings.script.as_deref()?;
+            Some((scripts, path))
+        }) else {
             return Ok(None);
         };
-        let backends = context.backends.iter().map(|backend| {
-            let view: Arc<dyn BackendView> = Arc::new(View(Arc::clone(backend)));
-            view
-        });
         let id = scripts.connection_id();
         let mut connection = Box::new(Connection {
             id,
@@ -54,13 +54,16 @@ impl Script {
                 dst: client.local_address().map(endpoint),
                 ..Peer::default()
             },
-            backends: backends.collect(),
+            backends: views(&context.backends),
             ..Connection::default()
         });
         let state = scripts
             .state_for(id, worker, context.settings.workers)
             .await;
-        match state.with(|state| state.open(&mut connection)).await? {
+        match state
+            .with(|state| state.open(path, &mut connection))
+            .await?
+        {
             Loaded::PassThrough => Ok(None),
             Loaded::Scripted => Ok(Some(Box::new(Self {
                 context: Arc::clone(context),
@@ -74,6 +77,10 @@ impl Script {
     /// Calls a hook, if the script has it.
     pub(super) async fn call(&mut self, hook: Hook<'_>) -> Decision {
         let connection = &mut self.connection;
+        // Some may have been added.
+        if connection.backends.len() != self.context.backends.len() {
+            connection.backends = views(&self.context.backends);
+        }
         self.state.with(|state| state.call(connection, hook)).await
     }
 
@@ -208,11 +215,20 @@ fn greeting(handshake: &HandshakeV10) -> Greeting {
     }
 }
 
-fn endpoint(address: backend::SocketAddress) -> Endpoint {
+pub(crate) fn endpoint(address: backend::SocketAddress) -> Endpoint {
     match address {
         backend::SocketAddress::Ip(address) => Endpoint::Ip(address),
         backend::SocketAddress::Unix(path) => Endpoint::Unix(path),
     }
+}
+
+pub(crate) fn views(backends: &Backends) -> Vec<Arc<dyn BackendView>> {
+    let all = backends.all();
+    let views = all.iter().map(|backend| {
+        let view: Arc<dyn BackendView> = Arc::new(View(Arc::clone(backend)));
+        view
+    });
+    views.collect()
 }
 
 /// A backend as scripts see it.
@@ -233,7 +249,7 @@ impl BackendView for View {
     }
 
     fn state(&self) -> BackendState {
-        match (self.0.is_up(), self.0.last_address()) {
+        match (self.0.takes_clients(), self.0.last_address()) {
             (false, _) => BackendState::Down,
             (true, None) => BackendState::Unknown,
             (true, Some(_)) => BackendState::Up,

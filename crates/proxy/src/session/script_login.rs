@@ -31,8 +31,9 @@ pub(super) async fn log_in(
     let outcome = exchange.run(greeting, context, script).await;
     let (sequence_id, rest) = (exchange.sequence_id, exchange.reader.into_rest());
     match outcome {
-        Ok(capabilities) => Ok(LoggedIn {
+        Ok((username, capabilities)) => Ok(LoggedIn {
             client,
+            username,
             backend: None,
             session: None,
             capabilities,
@@ -61,7 +62,7 @@ impl ScriptLogin<'_> {
         greeting: Vec<Vec<u8>>,
         context: &Context,
         script: &mut Script,
-    ) -> Result<Capabilities, SessionError> {
+    ) -> Result<(Vec<u8>, Capabilities), SessionError> {
         let handshake = greeting
             .first()
             .map(|payload| HandshakeV10::decode(payload));
@@ -90,7 +91,7 @@ impl ScriptLogin<'_> {
             _ => vec![ok(capabilities)],
         };
         self.send(&answer).await?;
-        Ok(capabilities)
+        Ok((response.username, capabilities))
     }
 
     async fn send(&mut self, payloads: &[Vec<u8>]) -> Result<(), SessionError> {

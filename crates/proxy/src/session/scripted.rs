@@ -34,6 +34,7 @@ pub(super) async fn run(
     let mut input = Buffer::from(rest);
     while let Some(batch) = next_command(link, script, &mut input).await? {
         let last = batch.last;
+        link.begin(last);
         command(link, script, &mut input, batch).await?;
         if last == Command::QUIT || std::mem::take(&mut script.connection.connection_close) {
             return Ok(());

@@ -11,6 +11,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::*;
+use crate::register::Activity;
 use crate::settings::Settings;
 
 const CAPABILITIES: Capabilities = Capabilities::PROTOCOL_41.union(Capabilities::DEPRECATE_EOF);
@@ -31,6 +32,7 @@ impl Played {
         let shutdown = context.shutdown.clone();
         let login = LoggedIn {
             client: Stream::Unix(near_client),
+            username: b"sakila".to_vec(),
             backend: Some((
                 Stream::Unix(near_backend),
                 context.backends.choose(&[]).unwrap(),
@@ -43,7 +45,7 @@ impl Played {
         };
         let session = tokio::spawn(async move {
             let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
-            let registration = context.shutdown.register(waker);
+            let registration = context.shutdown.register(None, waker);
             let mut link = Box::new(Link::new(login, registration, Arc::clone(&context)));
             if let Err(error) = command_phase::run(&mut link, vec![]).await {
                 last_words::say(link, &error).await;
@@ -83,7 +85,7 @@ impl Played {
 fn context() -> Arc<Context> {
     let address: backend::Address = "sakila:3306".parse().unwrap();
     let servers = vec![(address.clone(), backend::Role::ReadWrite)];
-    let settings = Settings::new(address, servers.clone());
+    let settings = Settings::new(Some(address), servers.clone());
     Arc::new(Context {
         backends: Backends::new(servers, settings.balance),
         settings,
@@ -315,6 +317,49 @@ async fn a_drain_that_is_over_ends_everyone_between_packets() {
     played.shutdown.expire();
     let err = ErrPacket::new(1053, *b"08S01", SHUTTING_DOWN);
     played.ends_with(Some(err)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_is_killed_ends_wherever_it_is() {
+    for first in ["BEGIN", "SELECT 1"] {
+        let mut played = Played::start();
+        played.ask(&query(first)).await;
+        if first == "BEGIN" {
+            played.answer(&ok(StatusFlags::IN_TRANS)).await;
+            tokio::task::yield_now().await;
+        }
+        assert!(played.shutdown.kill(1));
+        let text = "(proxy) the session was killed by the operator";
+        let err = ErrPacket::new(1317, *b"70100", text);
+        played.ends_with(Some(err)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn sessions_of_a_backend_that_is_taken_away_end() {
+    let mut played = Played::start();
+    played.ask(&query("SELECT 1")).await;
+    assert_eq!(played.shutdown.end_those_at(1), 0);
+    assert_eq!(played.shutdown.end_those_at(0), 1);
+    let text = "(proxy) backend sakila:3306 was taken out of service";
+    let err = ErrPacket::new(1053, *b"08S01", text);
+    played.ends_with(Some(err)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_shows_what_it_does() {
+    let mut played = Played::start();
+    let shown = |played: &Played| {
+        let session = played.shutdown.sessions().remove(0);
+        (session.activity, session.commands, session.backend)
+    };
+    played.ask(&query("SELECT 1")).await;
+    tokio::task::yield_now().await;
+    let query = Activity::Command(Command::QUERY);
+    assert_eq!(shown(&played), (query, 1, Some(0)));
+    played.answer(&ok(StatusFlags::AUTOCOMMIT)).await;
+    tokio::task::yield_now().await;
+    assert_eq!(shown(&played), (Activity::Idle, 1, Some(0)));
 }
 
 #[tokio::test(start_paused = true)]

@@ -56,6 +56,69 @@ fn an_edited_script_serves_the_next_connection_and_running_ones_keep_theirs() {
 }
 
 #[test]
+fn versions_are_told_of_with_whom_they_served_and_what_failed() {
+    let mut bench = Bench::new("function read_query() error('no') end");
+    let mut first = bench.open();
+    let mut second = bench.open();
+    bench.query(&mut first, "");
+    bench.query(&mut second, "");
+    bench.write(SYNTAX_ERROR);
+    bench.open();
+    bench.query(&mut first, "");
+    bench.write(&version("B"));
+    bench.open();
+    let reports = bench.state.reports();
+    assert!(reports.iter().all(|(path, _)| *path == bench.script()));
+    let numbers = |(_, report): &(_, script::VersionReport)| {
+        let errors = report.hook_errors.get("read_query").copied();
+        let faults = (report.failures, report.fault.is_some());
+        (report.version, report.connections, faults, errors)
+    };
+    assert_eq!(
+        reports.iter().map(numbers).collect::<Vec<_>>(),
+        [
+            // The third one got it because the next version was faulty.
+            (1, 3, (0, false), Some(3)),
+            (2, 0, (1, true), None),
+            (3, 1, (0, false), None),
+        ]
+    );
+    for n in 0..100 {
+        bench.write(&version(&n.to_string()));
+        bench.open();
+    }
+    assert_eq!(bench.state.reports().len(), 8);
+}
+
+#[test]
+fn several_scripts_share_a_state() {
+    let mut bench = Bench::new("function read_query() proxy.global.seen = 'by proxy' end");
+    let mut client = bench.open();
+    bench.query(&mut client, "");
+    let other = bench.directory.path().join("other.lua");
+    let text = "function read_query()
+            proxy.response = { type = 250, packets = { proxy.global.seen } } return 2
+        end";
+    fs::write(&other, text).unwrap();
+    let mut operator = bench.connection();
+    let loaded = bench.state.open(&other, &mut operator);
+    assert_eq!(loaded, Ok(Loaded::Scripted));
+    assert_eq!(bench.answer(&mut operator, ""), "by proxy");
+    let mut built_in = bench.connection();
+    let opened = bench.state.open_built_in("test", text, &mut built_in);
+    assert_eq!(opened, Ok(()));
+    assert_eq!(bench.answer(&mut built_in, ""), "by proxy");
+    assert_eq!(bench.query(&mut client, ""), Decision::Default);
+    let paths: Vec<_> = bench
+        .state
+        .reports()
+        .into_iter()
+        .map(|report| report.0)
+        .collect();
+    assert_eq!(paths, [bench.script(), other]);
+}
+
+#[test]
 fn a_symbolic_link_that_leads_elsewhere_is_an_edit() {
     let mut bench = Bench::new(&version("old"));
     let other = bench.directory.path().join("other.lua");
@@ -289,7 +352,11 @@ fn a_body_sees_its_connection() {
     ));
     let mut connection = bench.connection();
     connection.client.default_db = b"film".to_vec();
-    assert_eq!(bench.state.open(&mut connection), Ok(Loaded::Scripted));
+    let script = bench.script();
+    assert_eq!(
+        bench.state.open(&script, &mut connection),
+        Ok(Loaded::Scripted)
+    );
     assert_eq!(bench.answer(&mut connection, "found"), "0film0");
 }
 

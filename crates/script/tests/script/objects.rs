@@ -51,7 +51,11 @@ fn full_connection(bench: &mut Bench) -> Box<Connection> {
             ..FakeBackend::new("10.0.0.2:3306")
         }),
     ];
-    assert_eq!(bench.state.open(&mut connection), Ok(Loaded::Scripted));
+    let script = bench.script();
+    assert_eq!(
+        bench.state.open(&script, &mut connection),
+        Ok(Loaded::Scripted)
+    );
     connection
 }
 

@@ -36,7 +36,7 @@ impl Bench {
         let directory = tempfile::tempdir().expect("a temporary directory");
         fs::write(directory.path().join("script.lua"), script).expect("a script to write");
         let pattern = |suffix| format!("{}/?.{suffix}", directory.path().display());
-        let mut options = Options::new(directory.path().join("script.lua"));
+        let mut options = Options::new();
         options.lua_path = Some(pattern("lua"));
         options.lua_cpath = Some(pattern("so"));
         options.hook_timeout = None;
@@ -76,7 +76,8 @@ impl Bench {
 
     pub(crate) fn try_open(&mut self) -> (Box<Connection>, Result<Loaded, LoadError>) {
         let mut connection = self.connection();
-        let loaded = self.state.open(&mut connection);
+        let script = self.script();
+        let loaded = self.state.open(&script, &mut connection);
         (connection, loaded)
     }
 

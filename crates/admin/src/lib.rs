@@ -1,0 +1,20 @@
+//! What the operator sees and says: a MySQL server of one account whose statements are about the proxy, with scripts of the
+//! operator's own; and the debug interface, which runs Lua.
+//!
+//! Knows nothing of how sessions work: what it shows and steers is a [`proxy::Control`].
+//!
+//! * [`Server`]: binds, then serves operators on a thread of its own
+//! * [`login`]: who may
+//! * [`session`]: command by command
+//! * [`statement`]: what can be said, each with its columns
+
+mod limits;
+mod login;
+mod resultset;
+mod server;
+mod session;
+mod statement;
+
+pub use login::Account;
+pub use server::{Interface, Server, Settings};
+pub use statement::{OptionOrigin, OptionValue};

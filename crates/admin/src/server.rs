@@ -1,0 +1,174 @@
+//! Takes operators in, on a thread and a runtime of its own: whatever clients do, the operator gets in.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use backend::packet_io::write_packet;
+use backend::{Address, Stream};
+use protocol::response::{ErrPacket, error_code};
+use proxy::{AsyncListener, BindError, Control, Listener};
+use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, info, warn};
+
+use crate::limits::{CONNECTIONS_MAX, WRITE_TIMEOUT};
+use crate::login::Account;
+use crate::session::Session;
+use crate::statement::OptionValue;
+
+/// After an `accept` that failed, for lack of descriptors for example.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What a server for operators is made of.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Where operators connect to.
+    pub listen: Address,
+    /// Who may.
+    pub account: Account,
+    /// What they find there.
+    pub interface: Interface,
+}
+
+/// What operators find.
+#[derive(Debug, Clone)]
+pub enum Interface {
+    /// Statements about the proxy.
+    Admin {
+        /// Is asked about each command first; absolute.
+        script: Option<PathBuf>,
+        /// What `SHOW SETTINGS` shows.
+        options: Vec<OptionValue>,
+    },
+    /// Lua, run in the first Lua state.
+    Debug,
+}
+
+/// A bound server that serves nobody yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: Listener,
+    settings: Settings,
+}
+
+/// What all operators' connections share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) settings: Settings,
+    pub(crate) control: Control,
+}
+
+impl Interface {
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Admin { .. } => "admin",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+impl Server {
+    /// Binds the listening address. No thread is started.
+    ///
+    /// # Errors
+    /// The address is in use, not ours, or may not be used by us.
+    pub fn bind(settings: Settings) -> Result<Self, BindError> {
+        Ok(Self {
+            listener: Listener::bind(&settings.listen)?,
+            settings,
+        })
+    }
+
+    /// The address that operators connect to, with the port that the system chose where port 0 was asked for.
+    pub fn local_address(&self) -> String {
+        self.listener.local_address()
+    }
+
+    /// `admin` or `debug`
+    pub fn name(&self) -> &'static str {
+        self.settings.interface.name()
+    }
+
+    /// Serves operators to the end of the process.
+    ///
+    /// # Errors
+    /// The system gives no thread or no event queue.
+    pub fn start(self, control: Control) -> io::Result<()> {
+        let Self { listener, settings } = self;
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        let name = settings.interface.name().to_owned();
+        let context = Arc::new(Context { settings, control });
+        thread::Builder::new().name(name).spawn(move || {
+            runtime.block_on(async {
+                match AsyncListener::new(listener) {
+                    Ok(listener) => accept(&listener, &context).await,
+                    Err(error) => warn!("operators cannot be served: {error}"),
+                }
+            });
+        })?;
+        Ok(())
+    }
+}
+
+async fn accept(listener: &AsyncListener, context: &Arc<Context>) {
+    let name = context.settings.interface.name();
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let next_id = AtomicU32::new(1);
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                warn!("{name}: cannot accept an operator: {error}; trying again");
+                sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            warn!("{name}: more than {CONNECTIONS_MAX} operators at once: one more was closed");
+            tokio::spawn(refuse(stream));
+            continue;
+        };
+        let id = next_id.fetch_add(1, Ordering::Relaxed);
+        let context = Arc::clone(context);
+        tokio::spawn(async move {
+            serve(stream, peer, id, &context).await;
+            drop(place);
+        });
+    }
+}
+
+async fn serve(mut stream: Stream, peer: Option<SocketAddr>, id: u32, context: &Context) {
+    let name = context.settings.interface.name();
+    let client = peer.map_or_else(|| "unix socket".to_owned(), |peer| peer.to_string());
+    let logged_in = match context.settings.account.log_in(&mut stream, id).await {
+        Ok(logged_in) => logged_in,
+        Err(error) => return info!("{name}: login of {client} failed: {error}; closing it"),
+    };
+    info!("{name}: operator {id} logged in from {client}");
+    match Session::serve(stream, logged_in, id, context).await {
+        Ok(()) => debug!("{name}: operator {id} left"),
+        Err(error) => info!("{name}: operator {id} ({client}): {error}; closing it"),
+    }
+}
+
+/// Too many, in the greeting's place.
+async fn refuse(mut stream: Stream) {
+    let mut payload = Vec::new();
+    let err = ErrPacket {
+        sql_state: None,
+        ..ErrPacket::new(
+            error_code::TOO_MANY_CONNECTIONS,
+            *b"08004",
+            "too many operators at once",
+        )
+    };
+    err.encode(&mut payload);
+    // It may be gone.
+    let _ = timeout(WRITE_TIMEOUT, write_packet(&mut stream, 0, &payload)).await;
+}

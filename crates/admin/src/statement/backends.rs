@@ -1,0 +1,115 @@
+//! `SELECT * FROM backends`, `SHOW BACKENDS`
+
+use std::sync::Arc;
+
+use backend::{Availability, Backend, Health, Role};
+use proxy::Control;
+use tokio::time::Instant;
+
+use crate::resultset::{Answer, Column, Kind, Value, value};
+
+/// MySQL Proxy 0.8.5's.
+const SELECTED: &[Column] = &[
+    ("backend_ndx", Kind::Integer),
+    ("address", Kind::Text),
+    ("state", Kind::Text),
+    ("type", Kind::Text),
+    ("uuid", Kind::Text),
+    ("connected_clients", Kind::Integer),
+];
+
+const SHOWN: &[Column] = &[
+    ("backend_ndx", Kind::Integer),
+    ("address", Kind::Text),
+    ("resolved", Kind::Text),
+    ("type", Kind::Text),
+    ("state", Kind::Text),
+    ("availability", Kind::Text),
+    ("reason", Kind::Text),
+    ("down_seconds", Kind::Integer),
+    ("connected_clients", Kind::Integer),
+    ("idle_connections", Kind::Integer),
+    ("uuid", Kind::Text),
+];
+
+/// With 0.8.5's columns: one that takes no clients is down, whatever the reason.
+pub(super) fn select(control: &Control) -> Answer {
+    let rows = present(control).into_iter().map(|backend| {
+        vec![
+            value(backend.index() + 1),
+            resolved(&backend).or_else(|| value(backend.address())),
+            value(match backend.takes_clients() {
+                true => state(&backend),
+                false => "down",
+            }),
+            value(role(&backend)),
+            uuid(&backend),
+            value(backend.clients()),
+        ]
+    });
+    Answer::Rows(SELECTED, rows.collect())
+}
+
+/// With all that is known.
+pub(super) fn show(control: &Control) -> Answer {
+    let now = Instant::now();
+    let rows = present(control).into_iter().map(|backend| {
+        let (reason, down_for) = match backend.health() {
+            Health::Up => (None, None),
+            Health::Down { reason, since } => {
+                let down_for = now.saturating_duration_since(since);
+                (value(reason), value(down_for.as_secs()))
+            }
+        };
+        let idle = backend.pool().idle_by_user().into_iter();
+        vec![
+            value(backend.index() + 1),
+            value(backend.address()),
+            resolved(&backend),
+            value(role(&backend)),
+            value(state(&backend)),
+            value(backend.availability()),
+            reason,
+            down_for,
+            value(backend.clients()),
+            value(idle.map(|(_, count)| count).sum::<usize>()),
+            uuid(&backend),
+        ]
+    });
+    Answer::Rows(SHOWN, rows.collect())
+}
+
+/// Those that were not removed.
+pub(super) fn present(control: &Control) -> Vec<Arc<Backend>> {
+    let all = control.backends().all();
+    let present = all
+        .iter()
+        .filter(|backend| backend.availability() != Availability::Removed);
+    present.cloned().collect()
+}
+
+/// `unknown` until it was connected to.
+fn state(backend: &Backend) -> &'static str {
+    match (backend.is_up(), backend.last_address()) {
+        (false, _) => "down",
+        (true, None) => "unknown",
+        (true, Some(_)) => "up",
+    }
+}
+
+fn role(backend: &Backend) -> &'static str {
+    match backend.role() {
+        Role::ReadWrite => "rw",
+        Role::ReadOnly => "ro",
+    }
+}
+
+/// The numeric address that answered last.
+fn resolved(backend: &Backend) -> Value {
+    backend.last_address().and_then(value)
+}
+
+fn uuid(backend: &Backend) -> Value {
+    let uuid = backend.uuid()?;
+    value(String::from_utf8_lossy(&uuid))
+}

@@ -1,0 +1,237 @@
+//! What those who watch and steer a running proxy may see and do. Nothing here waits for a session.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use backend::{AddError, Address, Availability, Backend, Backends, Role, SocketAddress};
+use protocol::Capabilities;
+use script::{Connection, Decision, Hold, Hook, LoadError, Loaded, Login, Peer, VersionReport};
+use tracing::{info, warn};
+
+use crate::register::SessionReport;
+use crate::scripts::SharedState;
+use crate::session::Context;
+use crate::session::script::{endpoint, views};
+use crate::shutdown::Shutdown;
+
+/// A handle to a running proxy.
+#[derive(Debug, Clone)]
+pub struct Control(Arc<Context>);
+
+/// One version of a script in one Lua state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ScriptReport {
+    /// Counts states from 1.
+    pub state: usize,
+    /// The script's file.
+    pub script: PathBuf,
+    /// What there is to tell of the version.
+    pub version: VersionReport,
+}
+
+impl Control {
+    pub(crate) fn new(context: Arc<Context>) -> Self {
+        Self(context)
+    }
+
+    /// All backends, those that were removed included.
+    pub fn backends(&self) -> &Backends {
+        &self.0.backends
+    }
+
+    /// All sessions, the oldest first.
+    pub fn sessions(&self) -> Vec<SessionReport> {
+        self.0.shutdown.sessions()
+    }
+
+    /// Ends a session. False when there is none of this id.
+    pub fn kill(&self, id: u64) -> bool {
+        self.0.shutdown.kill(id)
+    }
+
+    /// Ends the process gracefully.
+    pub fn shutdown(&self) -> &Shutdown {
+        &self.0.shutdown
+    }
+
+    /// Adds a server, or puts one back that was removed. Its index.
+    ///
+    /// # Errors
+    /// It is there, or there are too many.
+    pub fn add_backend(&self, address: Address, role: Role) -> Result<usize, AddError> {
+        let name = address.to_string();
+        let index = self.0.backends.add(address, role)?;
+        info!("the operator added backend {} ({name})", index + 1);
+        Ok(index)
+    }
+
+    /// Says whether clients may have the backend. How many sessions end for it: those of one that is out of service.
+    pub fn set_availability(&self, backend: &Backend, availability: Availability) -> usize {
+        backend.set_availability(availability);
+        let ended = match availability {
+            Availability::InService | Availability::Draining => 0,
+            Availability::OutOfService | Availability::Removed => {
+                self.0.shutdown.end_those_at(backend.index())
+            }
+        };
+        let (number, address) = (backend.index() + 1, backend.address());
+        let sessions = match ended {
+            0 => String::new(),
+            n => format!("; {n} session(s) on it are closed"),
+        };
+        warn!("the operator says that backend {number} ({address}) is {availability}{sessions}");
+        ended
+    }
+
+    /// The latest versions of all scripts, in each state.
+    pub async fn scripts(&self) -> Vec<ScriptReport> {
+        let mut reports = Vec::new();
+        let states = self.0.scripts.iter().flat_map(|scripts| scripts.states());
+        for (index, state) in states.enumerate() {
+            let versions = state.with(|state| state.reports()).await;
+            let report = |(script, version)| ScriptReport {
+                state: index + 1,
+                script,
+                version,
+            };
+            reports.extend(versions.into_iter().map(report));
+        }
+        reports
+    }
+
+    /// A script for one operator's connection, in the first Lua state. `None` where it is faulty, and connections do without
+    /// such a one.
+    ///
+    /// # Errors
+    /// It is faulty, and that is an error.
+    pub async fn open_script(
+        &self,
+        source: ScriptSource<'_>,
+        client: OperatorConnection,
+    ) -> Result<Option<OperatorScript>, LoadError> {
+        let Some(scripts) = &self.0.scripts else {
+            return Ok(None);
+        };
+        let id = scripts.connection_id();
+        let Some(state) = scripts.states().next() else {
+            return Ok(None);
+        };
+        let mut connection = Box::new(client.into_connection(id, &self.0.backends));
+        let loaded = match source {
+            ScriptSource::File(path) => {
+                let open = state.with(|state| state.open(path, &mut connection));
+                open.await?
+            }
+            ScriptSource::BuiltIn { name, text } => {
+                let open = state.with(|state| state.open_built_in(name, text, &mut connection));
+                open.await?;
+                Loaded::Scripted
+            }
+        };
+        Ok((loaded == Loaded::Scripted).then(|| OperatorScript {
+            context: Arc::clone(&self.0),
+            state,
+            connection,
+        }))
+    }
+}
+
+/// Where a script is.
+#[derive(Debug, Clone, Copy)]
+pub enum ScriptSource<'a> {
+    /// An absolute path. Read when it has changed.
+    File(&'a Path),
+    /// A part of the program.
+    BuiltIn {
+        /// For messages.
+        name: &'a str,
+        /// Lua.
+        text: &'a str,
+    },
+}
+
+/// An operator's connection, as scripts see it.
+#[derive(Debug, Clone)]
+pub struct OperatorConnection {
+    /// `proxy.connection.client.username`
+    pub username: Vec<u8>,
+    /// How answers are framed.
+    pub capabilities: Capabilities,
+    /// The operator's end.
+    pub src: Option<SocketAddress>,
+    /// Ours.
+    pub dst: Option<SocketAddress>,
+}
+
+impl OperatorConnection {
+    fn into_connection(self, id: u64, backends: &Backends) -> Connection {
+        Connection {
+            id,
+            client: Peer {
+                src: self.src.map(endpoint),
+                dst: self.dst.map(endpoint),
+                login: Some(Login {
+                    username: self.username,
+                    ..Login::default()
+                }),
+                ..Peer::default()
+            },
+            backends: views(backends),
+            capabilities: self.capabilities,
+            hold: Hold::Pinned("the connection is an operator's"),
+            ..Connection::default()
+        }
+    }
+}
+
+/// The script of one operator's connection.
+pub struct OperatorScript {
+    context: Arc<Context>,
+    state: SharedState,
+    connection: Box<Connection>,
+}
+
+/// What a script says to a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ScriptAnswer {
+    /// Nothing.
+    Nothing,
+    /// These packets.
+    Packets(Vec<Vec<u8>>),
+    /// Something that makes no sense where there is no server.
+    Nonsense,
+}
+
+impl OperatorScript {
+    /// Asks `read_query`. `packet` is the command byte and the body.
+    pub async fn read_query(&mut self, packet: &[u8]) -> ScriptAnswer {
+        let connection = &mut self.connection;
+        connection.backends = views(&self.context.backends);
+        let hook = Hook::ReadQuery(packet);
+        match self.state.with(|state| state.call(connection, hook)).await {
+            Decision::Default => ScriptAnswer::Nothing,
+            Decision::SendResult(response) => ScriptAnswer::Packets(response.payloads),
+            Decision::SendQuery | Decision::IgnoreResult => ScriptAnswer::Nonsense,
+        }
+    }
+
+    /// The script wants the connection closed.
+    pub fn wants_to_close(&self) -> bool {
+        self.connection.connection_close
+    }
+
+    /// Gives back what belongs to the connection.
+    pub async fn close(self) {
+        let id = self.connection.id;
+        self.state.with(|state| state.close(id)).await;
+    }
+}
+
+impl fmt::Debug for OperatorScript {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OperatorScript")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,254 @@
+//! What others may know of a session, and what they may ask of it: one entry for each, from accept to close.
+//!
+//! A session writes into its entry without a lock, and only where it changes what it does; whoever looks reads what it
+//! finds.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+use std::time::Duration;
+
+use protocol::Command;
+use tokio::time::Instant;
+
+use crate::session::error::SessionError;
+use crate::shutdown::{Phase, Shutdown};
+
+/// A session as others see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SessionReport {
+    /// Counts sessions from 1, as the log does.
+    pub id: u64,
+    /// `None` for a Unix socket.
+    pub client: Option<SocketAddr>,
+    /// Empty before the login.
+    pub username: Vec<u8>,
+    /// Its index; `None` while it has none.
+    pub backend: Option<usize>,
+    /// What it does.
+    pub activity: Activity,
+    /// For how long.
+    pub active_for: Duration,
+    /// Since the client was accepted.
+    pub age: Duration,
+    /// Commands so far that have a response.
+    pub commands: u64,
+}
+
+/// What a session does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Activity {
+    /// A backend is chosen, and the client logs in.
+    Login,
+    /// It waits for a command.
+    Idle,
+    /// It waits for the end of this one.
+    Command(Command),
+}
+
+/// A session's entry, as the register has it.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    id: u64,
+    client: Option<SocketAddr>,
+    waker: Waker,
+    started: Instant,
+    /// What the session is asked: a [`Phase`].
+    phase: AtomicU8,
+    /// An [`Activity`], and since when.
+    activity: AtomicU64,
+    commands: AtomicU64,
+    /// One more than its index; 0 for none.
+    backend: AtomicUsize,
+    username: Mutex<Vec<u8>>,
+}
+
+/// A session's place in the register.
+#[derive(Debug)]
+pub(crate) struct Registration {
+    entry: Arc<Entry>,
+    /// As the entry has it.
+    shown: Activity,
+    commands: u64,
+    shutdown: Shutdown,
+}
+
+impl Activity {
+    /// Behind those of commands.
+    const LOGIN: u64 = 0x100;
+    const IDLE: u64 = 0x101;
+    /// Of a number that stands for an activity.
+    const BITS: u32 = 9;
+
+    fn number(self) -> u64 {
+        match self {
+            Self::Login => Self::LOGIN,
+            Self::Idle => Self::IDLE,
+            Self::Command(Command(byte)) => byte.into(),
+        }
+    }
+
+    fn from_number(number: u64) -> Self {
+        match number {
+            Self::LOGIN => Self::Login,
+            Self::IDLE => Self::Idle,
+            byte => Self::Command(Command(byte as u8)),
+        }
+    }
+}
+
+impl Entry {
+    pub(crate) fn new(id: u64, client: Option<SocketAddr>, waker: Waker, phase: Phase) -> Self {
+        Self {
+            id,
+            client,
+            waker,
+            started: Instant::now(),
+            phase: AtomicU8::new(phase as u8),
+            activity: AtomicU64::new(Activity::Login.number()),
+            commands: AtomicU64::new(0),
+            backend: AtomicUsize::new(0),
+            username: Mutex::default(),
+        }
+    }
+
+    /// Asks the session to end, unless it was asked more urgently before.
+    pub(crate) fn ask(&self, phase: Phase) {
+        self.phase.fetch_max(phase as u8, Ordering::AcqRel);
+        self.waker.wake_by_ref();
+    }
+
+    /// Its index.
+    pub(crate) fn backend(&self) -> Option<usize> {
+        self.backend.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    pub(crate) fn report(&self, now: Instant) -> SessionReport {
+        let activity = self.activity.load(Ordering::Relaxed);
+        let age = now.saturating_duration_since(self.started);
+        let since = Duration::from_millis(activity >> Activity::BITS);
+        let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
+        SessionReport {
+            id: self.id,
+            client: self.client,
+            username: username.clone(),
+            backend: self.backend(),
+            activity: Activity::from_number(activity & ((1 << Activity::BITS) - 1)),
+            active_for: age.saturating_sub(since),
+            age,
+            commands: self.commands.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Registration {
+    pub(crate) fn new(entry: Arc<Entry>, shutdown: Shutdown) -> Self {
+        Self {
+            entry,
+            shown: Activity::Login,
+            commands: 0,
+            shutdown,
+        }
+    }
+
+    /// Counts sessions from 1, for the log.
+    pub(crate) fn id(&self) -> u64 {
+        self.entry.id
+    }
+
+    /// Whether the session is to end.
+    pub(crate) fn phase(&self) -> Phase {
+        Phase::from_u8(self.entry.phase.load(Ordering::Acquire))
+    }
+
+    /// The end of a session that was asked to end.
+    pub(crate) fn end(&self) -> SessionError {
+        match self.phase() {
+            Phase::Killed => SessionError::Killed,
+            Phase::BackendTaken => SessionError::BackendTaken,
+            Phase::Running | Phase::Draining | Phase::Expired => SessionError::Shutdown,
+        }
+    }
+
+    /// The backend that the session has from now on, by its index.
+    pub(crate) fn at_backend(&self, index: Option<usize>) {
+        let number = index.map_or(0, |index| index + 1);
+        self.entry.backend.store(number, Ordering::Relaxed);
+    }
+
+    /// Who the client is from now on.
+    pub(crate) fn known_as(&self, username: &[u8]) {
+        let entry = &self.entry.username;
+        *entry.lock().unwrap_or_else(PoisonError::into_inner) = username.to_vec();
+    }
+
+    /// What the session does; `now` is read where that is new.
+    pub(crate) fn show(&mut self, activity: Activity, now: Instant) {
+        if self.shown == activity {
+            return;
+        }
+        self.shown = activity;
+        let since = now.saturating_duration_since(self.entry.started);
+        let number = (since.as_millis() as u64) << Activity::BITS | activity.number();
+        self.entry.activity.store(number, Ordering::Relaxed);
+        if let Activity::Command(_) = activity {
+            self.commands += 1;
+            self.entry.commands.store(self.commands, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.shutdown.forget(self.entry.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn an_entry_shows_what_the_session_does_and_for_how_long() {
+        let shutdown = Shutdown::new();
+        let mut session = shutdown.register(None, Waker::noop().clone());
+        let report = || shutdown.sessions().remove(0);
+        assert_eq!(report().activity, Activity::Login);
+        let pause = Duration::from_secs(3);
+        tokio::time::advance(pause).await;
+        session.known_as(b"sakila");
+        session.at_backend(Some(1));
+        session.show(Activity::Command(Command::QUERY), Instant::now());
+        tokio::time::advance(pause).await;
+        session.show(Activity::Command(Command::QUERY), Instant::now());
+        let expected = SessionReport {
+            id: 1,
+            client: None,
+            username: b"sakila".to_vec(),
+            backend: Some(1),
+            activity: Activity::Command(Command::QUERY),
+            active_for: pause,
+            age: 2 * pause,
+            commands: 1,
+        };
+        assert_eq!(report(), expected);
+        session.show(Activity::Idle, Instant::now());
+        session.at_backend(None);
+        assert_eq!(
+            (report().activity, report().backend),
+            (Activity::Idle, None)
+        );
+        drop(session);
+        assert_eq!(shutdown.sessions(), []);
+    }
+
+    #[test]
+    fn every_activity_has_a_number() {
+        let commands = (0..=u8::MAX).map(|byte| Activity::Command(Command(byte)));
+        for activity in commands.chain([Activity::Login, Activity::Idle]) {
+            assert_eq!(Activity::from_number(activity.number()), activity);
+            assert!(activity.number() < 1 << Activity::BITS);
+        }
+    }
+}
