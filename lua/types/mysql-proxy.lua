@@ -243,6 +243,8 @@
 ---@field text string Without quotes and comment signs; a doubled quote is one, backslashes are as they were.
 ---@field token_id integer What it is, and for a keyword which one. The numbers never change.
 ---@field token_name string The same as text: `TK_SQL_SELECT`, `TK_LITERAL` (a name), `TK_FUNCTION` (a name right before a parenthesis), `TK_STRING`, `TK_INTEGER`, `TK_FLOAT`, `TK_COMMENT`, `TK_COMMENT_MYSQL` (`/*! ... */`), `TK_COMMA` ...
+---@field raw string As it was written, with quotes and comment signs.
+---@field position integer Where `raw` begins in the SQL, from 1: `sql:sub(1, t.position - 1) .. new .. sql:sub(t.position + #t.raw)` puts something else in its place.
 
 ---@type mysql_proxy.Proxy
 proxy = {}
