@@ -155,6 +155,7 @@ pub(crate) fn injection_result(is_buffered: bool) -> Box<InjectionResult> {
 pub(crate) struct FakeBackend {
     pub(crate) dst: Option<Endpoint>,
     pub(crate) is_read_only: bool,
+    pub(crate) connected_clients: usize,
     pub(crate) state: AtomicU8,
     pub(crate) uuid: Mutex<Option<Vec<u8>>>,
     /// `min_idle_connections`, `max_idle_connections`
@@ -168,6 +169,7 @@ impl FakeBackend {
         Self {
             dst: Some(Endpoint::Ip(address.parse().expect("an address"))),
             is_read_only: false,
+            connected_clients: 5,
             state: AtomicU8::new(0),
             uuid: Mutex::default(),
             limits: Default::default(),
@@ -181,7 +183,7 @@ pub(crate) const PANICS: BackendState = BackendState::Down;
 
 impl BackendView for FakeBackend {
     fn connected_clients(&self) -> usize {
-        5
+        self.connected_clients
     }
 
     fn dst(&self) -> Option<Endpoint> {
@@ -195,6 +197,7 @@ impl BackendView for FakeBackend {
     fn state(&self) -> BackendState {
         match self.state.load(Ordering::Relaxed) {
             1 => BackendState::Up,
+            2 => BackendState::Down,
             _ => BackendState::Unknown,
         }
     }
