@@ -243,6 +243,47 @@
 ---@field text string Without quotes and comment signs; a doubled quote is one, backslashes are as they were.
 ---@field token_id integer What it is, and for a keyword which one. The numbers never change.
 ---@field token_name string The same as text: `TK_SQL_SELECT`, `TK_LITERAL` (a name), `TK_FUNCTION` (a name right before a parenthesis), `TK_STRING`, `TK_INTEGER`, `TK_FLOAT`, `TK_COMMENT`, `TK_COMMENT_MYSQL` (`/*! ... */`), `TK_COMMA` ...
+---@field raw string As it was written, with quotes and comment signs.
+---@field position integer Where `raw` begins in the SQL, from 1: `sql:sub(1, t.position - 1) .. new .. sql:sub(t.position + #t.raw)` puts something else in its place.
+
+--- A client's command as a table, and as text for a log.
+---@class mysql_proxy.Commands
+---@field parse fun(packet: string): table `type`, `type_name`, and by command `query` (COM_QUERY, COM_STMT_PREPARE), `schema` (COM_INIT_DB, COM_CREATE_DB, COM_DROP_DB), `table` (COM_FIELD_LIST), `option` (COM_SET_OPTION), `stmt_handler_id` (commands of a prepared statement).
+---@field pretty_print fun(command: table): string `[COM_QUERY] SELECT 1`; `[COM_PING] ... no idea` where there is nothing to show.
+
+--- From SQL to tokens, to a text that queries of one kind have in common, and back to SQL.
+---@class mysql_proxy.ProxyTokenizer
+---@field tokenize fun(sql: string): mysql_proxy.Token[] As in `mysql.tokenizer`.
+---@field normalize fun(tokens: mysql_proxy.Token[]): string Without values and comments, the same for all queries of a kind, with a space at the end: ``SELECT * FROM `film` WHERE `id` = ? ``
+---@field first_stmt_token fun(tokens: mysql_proxy.Token[]): mysql_proxy.Token|nil The first one that is no comment.
+---@field bare_tokens fun(tokens: mysql_proxy.Token[], quotes_strings?: boolean): string[] The texts of all but comments; strings in double quotes if wanted.
+---@field tokens_without_comments fun(tokens: mysql_proxy.Token[]): string[] The texts of all but comments.
+---@field tokens_to_query fun(tokens: mysql_proxy.Token[], from?: integer, to?: integer): string SQL again, of all tokens or of those from one number to another: without comments, a space behind each token but functions, strings in double quotes (which `ANSI_QUOTES` takes for names).
+
+--- Which tables a statement names. Sub-queries, views, triggers and routines are not looked into.
+---@class mysql_proxy.Parser
+---@field get_tables fun(tokens: mysql_proxy.Token[]): table<string, "read"|"write"> By `database.table`: of SELECT, INSERT, REPLACE, UPDATE, DELETE, TRUNCATE, and CREATE, DROP, ALTER and RENAME TABLE. All tables of an UPDATE or a DELETE count as written.
+---@field tablename_expand fun(table: string, database?: string): string `database.table`, with the client's default database where none is given; it may be empty.
+
+--- Which backend has an idle connection for the client's user. For hooks from `read_auth` on.
+---@class mysql_proxy.Balance
+---@field idle_failsafe_rw fun(): integer The first primary that is not down and has one; 0 for none.
+---@field idle_ro fun(): integer Of the replicas that are not down and have one, that with the fewest clients; 0 for none.
+
+--- Settings in `proxy.global.config[MODULE][OPTION]`, shown and changed by SQL: `PROXY SHOW CONFIG`, `PROXY SET GLOBAL module.option = value`, `PROXY SAVE CONFIG INTO "file"`, `PROXY LOAD CONFIG FROM "file"`. The functions are methods of `proxy.global.config`, too. They read and write files with the rights of the proxy: show `handle` only the commands of clients that may do so. Each Lua state has settings of its own.
+---@class mysql_proxy.AutoConfig
+---@field handle fun(config: table, command: table): integer|nil Answers one of the statements above, in up to 128 bytes: `proxy.PROXY_SEND_RESULT`, with `proxy.response` filled in; nil for everything else. `command` is of `proxy.commands`; it may be the only argument.
+---@field save fun(config: table, file: string): true|nil, string? Writes settings that are strings, numbers or booleans. A file that is there and was not saved so is kept. `true`, or nil and what is wrong.
+---@field load fun(config: table, file: string): true|nil, string? Adds a file's settings to those that there are. `true`, or nil and what is wrong.
+
+--- Unit tests of scripts. The two assertions are global functions, too.
+---@class mysql_proxy.Test
+---@field assertEquals fun(got: any, expected: any) Raises an error unless both are equal.
+---@field assertNotEquals fun(got: any, unexpected: any) Raises an error if both are equal.
+---@field BaseTest table A class; its `new(fields)` makes others. Methods whose names begin with `test` are tests, each between `setUp` and `tearDown`.
+---@field ProxyBaseTest table A `BaseTest` with `setDefaultScope()`: for one test, `proxy` is a table with the constants, an empty queue and no backends, where reading what is not there is an error.
+---@field Result table A class: `passed`, `failed`, `failures`, and `print()`.
+---@field Suite table A class: `new({ result = ... })`, `run()` for all global variables of the caller that begin with `Test`, and `exit_code()`.
 
 ---@type mysql_proxy.Proxy
 proxy = {}

@@ -134,9 +134,9 @@ fn find(fields: &'static [Field], key: &Value, other_than: Access) -> Option<&'s
 pub fn objects() -> Vec<Object> {
     use crate::{
         fields, injection_object, mysql_password, mysql_proto, mysql_tokenizer, object,
-        proxy_table, response,
+        proxy_modules, proxy_table, response,
     };
-    vec![
+    let mut objects = vec![
         proxy_table::PROXY,
         object::connection::OBJECT,
         object::socket::OBJECT,
@@ -158,7 +158,9 @@ pub fn objects() -> Vec<Object> {
         mysql_password::MODULE,
         mysql_tokenizer::MODULE,
         mysql_tokenizer::TOKEN,
-    ]
+    ];
+    objects.extend(proxy_modules::MODULES.iter().map(|module| module.object));
+    objects
 }
 
 /// All hooks, in the order of a connection's life.

@@ -26,6 +26,7 @@ mod mysql_password;
 mod mysql_proto;
 mod mysql_tokenizer;
 mod object;
+mod proxy_modules;
 mod proxy_table;
 mod raw_call;
 mod response;

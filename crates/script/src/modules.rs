@@ -1,8 +1,9 @@
 //! The modules that scripts `require` from us.
 
-use mlua::{Lua, Result, Table};
+use mlua::{Function, Lua, Result, Table};
 
 use crate::callback;
+use crate::proxy_modules::{self, LuaModule};
 use crate::{mysql_password, mysql_proto, mysql_tokenizer};
 
 type Create = fn(&Lua) -> Result<Table>;
@@ -30,5 +31,19 @@ pub(crate) fn preload(lua: &Lua) -> Result<()> {
         })?;
         preload.raw_set(name, loader)?;
     }
+    for module in proxy_modules::MODULES {
+        preload.raw_set(module.name, lua_loader(lua, module)?)?;
+    }
     Ok(())
+}
+
+/// As `module("proxy.tokenizer")` did, it also sets `proxy.tokenizer`, for the connection that loads it first.
+fn lua_loader(lua: &Lua, module: &'static LuaModule) -> Result<Function> {
+    let globals = lua.globals();
+    callback::create(lua, move |lua, ()| {
+        let table = module.create(lua)?;
+        let proxy: Table = globals.raw_get("proxy")?;
+        proxy.set(module.key(), &table)?;
+        Ok(table)
+    })
 }

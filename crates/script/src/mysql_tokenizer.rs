@@ -45,6 +45,17 @@ const TOKEN_FIELDS: &[Field] = &[
         "The same as text: `TK_SQL_SELECT`, `TK_LITERAL` (a name), `TK_FUNCTION` (a name right before a parenthesis), \
          `TK_STRING`, `TK_INTEGER`, `TK_FLOAT`, `TK_COMMENT`, `TK_COMMENT_MYSQL` (`/*! ... */`), `TK_COMMA` ...",
     ),
+    Field::read(
+        "raw",
+        "string",
+        "As it was written, with quotes and comment signs.",
+    ),
+    Field::read(
+        "position",
+        "integer",
+        "Where `raw` begins in the SQL, from 1: `sql:sub(1, t.position - 1) .. new .. sql:sub(t.position + #t.raw)` puts \
+         something else in its place.",
+    ),
 ];
 
 /// Behind them are as many bytes as the text has at most.
@@ -63,6 +74,9 @@ pub(crate) fn module(lua: &Lua) -> Result<Table> {
 /// `tokenize(sql)`
 fn tokenize(lua: &Lua, sql: Value) -> Result<AnyUserData> {
     let sql = string(lua, 1, "tokenize", &sql)?;
+    if u32::try_from(sql.len()).is_err() {
+        return Err(mlua::Error::runtime("tokenize: the text is too long"));
+    }
     let mut tokens = Tokens::default();
     for token in sql::tokenize(&sql) {
         if tokens.entries.len() == TOKENS_MAX {
@@ -71,19 +85,35 @@ fn tokenize(lua: &Lua, sql: Value) -> Result<AnyUserData> {
             )));
         }
         tokens.texts.extend_from_slice(&token.text);
-        let end = tokens.texts.len();
-        tokens.entries.push((Some(token.id), end));
+        let from = token.raw.as_ptr().addr() - sql.as_ptr().addr();
+        tokens.entries.push(Entry {
+            id: Some(token.id),
+            text_end: tokens.texts.len() as u32,
+            raw_from: from as u32,
+            raw_end: (from + token.raw.len()) as u32,
+        });
     }
+    tokens.sql = sql;
     lua.create_userdata(tokens)
 }
 
 /// What `tokenize` gives.
 #[derive(Debug, Default)]
 struct Tokens {
-    /// One behind the other.
+    sql: Vec<u8>,
+    /// One behind the other; no longer than `sql`.
     texts: Vec<u8>,
-    /// Each with the end of its text; `None` for one that was forgotten.
-    entries: Vec<(Option<TokenId>, usize)>,
+    entries: Vec<Entry>,
+}
+
+/// A token: where it is in `sql`, and where its text ends in `texts`. There may be millions.
+#[derive(Debug)]
+struct Entry {
+    /// `None` for one that was forgotten.
+    id: Option<TokenId>,
+    text_end: u32,
+    raw_from: u32,
+    raw_end: u32,
 }
 
 /// `tokens[i]`: needs the others no more.
@@ -91,6 +121,9 @@ struct Tokens {
 struct Token {
     id: TokenId,
     text: Vec<u8>,
+    raw: Vec<u8>,
+    /// From 1.
+    position: u32,
 }
 
 impl Tokens {
@@ -102,14 +135,18 @@ impl Tokens {
     }
 
     fn token(&self, index: usize) -> Option<Token> {
-        let (id, end) = *self.entries.get(index)?;
-        let before = index
-            .checked_sub(1)
-            .and_then(|before| self.entries.get(before));
-        let start = before.map_or(0, |&(_, end)| end);
+        let entry = self.entries.get(index)?;
+        let before = index.checked_sub(1).and_then(|at| self.entries.get(at));
+        let text_from = before.map_or(0, |before| before.text_end) as usize;
+        let text = self.texts.get(text_from..entry.text_end as usize)?;
+        let raw = self
+            .sql
+            .get(entry.raw_from as usize..entry.raw_end as usize)?;
         Some(Token {
-            id: id?,
-            text: self.texts.get(start..end)?.to_vec(),
+            id: entry.id?,
+            text: text.to_vec(),
+            raw: raw.to_vec(),
+            position: entry.raw_from + 1,
         })
     }
 }
@@ -138,7 +175,7 @@ fn forget(lua: &Lua, (this, key, value): (AnyUserData, Value, Value)) -> Result<
         ));
     }
     if let Some(index) = tokens.index(lua, &key)? {
-        tokens.entries[index].0 = None;
+        tokens.entries[index].id = None;
     }
     Ok(())
 }
@@ -150,6 +187,8 @@ impl UserData for Token {
                 Some("text") => lua.create_string(&this.text)?.into_lua(lua),
                 Some("token_id") => this.id.0.into_lua(lua),
                 Some("token_name") => this.id.name().into_lua(lua),
+                Some("raw") => lua.create_string(&this.raw)?.into_lua(lua),
+                Some("position") => this.position.into_lua(lua),
                 _ => Err(mlua::Error::runtime(format!(
                     "tokens[...] has no {} field",
                     callback::key_text(&key)
@@ -182,6 +221,21 @@ mod tests {
              for _, ndx in ipairs { -1, 0, 7, 2 ^ 60 } do assert(tokens[ndx] == nil) end
              assert(#tokenizer.tokenize('') == 0)
              assert(#tokenizer.tokenize(42) == 1)");
+    }
+
+    #[test]
+    fn a_token_knows_where_it_was_written() {
+        run(
+            "local sql = 'SELECT `a``b`,\\t\"it\"\"s\" /* c */ FROM t.1x, u(-- x'
+             local pieces, tokens = {}, tokenizer.tokenize(sql)
+             for i = 1, #tokens do
+               local token = tokens[i]
+               pieces[i] = token.raw
+               assert(sql:sub(token.position, token.position + #token.raw - 1) == token.raw)
+             end
+             local expected = 'SELECT|`a``b`|,|\"it\"\"s\"|/* c */|FROM|t|.|1x|,|u|(|-- x'
+             assert(table.concat(pieces, '|') == expected, table.concat(pieces, '|'))",
+        );
     }
 
     #[test]

@@ -158,17 +158,17 @@ fn required_code_is_shared_and_sees_the_running_connection() {
 #[test]
 fn a_module_table_in_proxy_is_seen_only_where_it_was_loaded() {
     let mut bench = Bench::new(
-        "local commands = require('proxy.commands')
+        "local commands = require('proxy.words')
          function read_query(packet)
-           local seen = rawget(proxy, 'commands') == nil and type(proxy.commands)
+           local seen = rawget(proxy, 'words') == nil and type(proxy.words)
            proxy.response = { type = 250, packets = { commands.parse(packet) .. ' ' .. seen } }
            return 2
          end",
     );
     std::fs::create_dir(bench.directory.path().join("proxy")).unwrap();
     bench.module(
-        "proxy/commands",
-        "module('proxy.commands', package.seeall)
+        "proxy/words",
+        "module('proxy.words', package.seeall)
          function parse(packet) return 'parsed ' .. packet:sub(2) end",
     );
     let (mut one, mut other) = (bench.open(), bench.open());

@@ -7,5 +7,6 @@ mod hooks;
 mod limits;
 mod loading;
 mod misuse;
+mod modules;
 mod objects;
 mod pool;

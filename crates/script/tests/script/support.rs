@@ -156,6 +156,7 @@ pub(crate) fn injection_result(is_buffered: bool) -> Box<InjectionResult> {
 pub(crate) struct FakeBackend {
     pub(crate) dst: Option<Endpoint>,
     pub(crate) is_read_only: bool,
+    pub(crate) connected_clients: usize,
     pub(crate) state: AtomicU8,
     pub(crate) uuid: Mutex<Option<Vec<u8>>>,
     /// `min_idle_connections`, `max_idle_connections`
@@ -169,6 +170,7 @@ impl FakeBackend {
         Self {
             dst: Some(Endpoint::Ip(address.parse().expect("an address"))),
             is_read_only: false,
+            connected_clients: 5,
             state: AtomicU8::new(0),
             uuid: Mutex::default(),
             limits: Default::default(),
@@ -182,7 +184,7 @@ pub(crate) const PANICS: BackendState = BackendState::Down;
 
 impl BackendView for FakeBackend {
     fn connected_clients(&self) -> usize {
-        5
+        self.connected_clients
     }
 
     fn dst(&self) -> Option<Endpoint> {
@@ -196,6 +198,7 @@ impl BackendView for FakeBackend {
     fn state(&self) -> BackendState {
         match self.state.load(Ordering::Relaxed) {
             1 => BackendState::Up,
+            2 => BackendState::Down,
             _ => BackendState::Unknown,
         }
     }
