@@ -13,8 +13,10 @@ mod login;
 mod resultset;
 mod server;
 mod session;
+mod settings;
 mod statement;
 
 pub use login::Account;
-pub use server::{Interface, Server, Settings};
+pub use server::Server;
+pub use settings::{Interface, Settings};
 pub use statement::{OptionOrigin, OptionValue};

@@ -2,14 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use backend::Stream;
 use backend::packet_io::write_packet;
-use backend::{Address, Stream};
 use protocol::response::{ErrPacket, error_code};
 use proxy::{AsyncListener, BindError, Control, Listener};
 use tokio::runtime::Builder;
@@ -18,59 +17,17 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
 
 use crate::limits::{CONNECTIONS_MAX, WRITE_TIMEOUT};
-use crate::login::Account;
 use crate::session::Session;
-use crate::statement::OptionValue;
+use crate::settings::{Context, Settings};
 
 /// After an `accept` that failed, for lack of descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
-/// What a server for operators is made of.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Where operators connect to.
-    pub listen: Address,
-    /// Who may.
-    pub account: Account,
-    /// What they find there.
-    pub interface: Interface,
-}
-
-/// What operators find.
-#[derive(Debug, Clone)]
-pub enum Interface {
-    /// Statements about the proxy.
-    Admin {
-        /// Is asked about each command first; absolute.
-        script: Option<PathBuf>,
-        /// What `SHOW SETTINGS` shows.
-        options: Vec<OptionValue>,
-    },
-    /// Lua, run in the first Lua state.
-    Debug,
-}
 
 /// A bound server that serves nobody yet.
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
     settings: Settings,
-}
-
-/// What all operators' connections share.
-#[derive(Debug)]
-pub(crate) struct Context {
-    pub(crate) settings: Settings,
-    pub(crate) control: Control,
-}
-
-impl Interface {
-    pub(crate) fn name(&self) -> &'static str {
-        match self {
-            Self::Admin { .. } => "admin",
-            Self::Debug => "debug",
-        }
-    }
 }
 
 impl Server {

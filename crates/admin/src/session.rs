@@ -16,7 +16,7 @@ use tokio::time::timeout;
 use crate::limits::{COMMAND_BYTES_MAX, READ_TIMEOUT, WRITE_TIMEOUT};
 use crate::login::LoggedIn;
 use crate::resultset::Answer;
-use crate::server::{Context, Interface};
+use crate::settings::{Context, Interface};
 use crate::statement::{self, Statement};
 
 /// The script of the debug interface.
