@@ -18,12 +18,10 @@ mod backends;
 mod choice;
 pub mod connector;
 mod health;
-pub mod packet_io;
 pub mod pool;
 pub mod probe;
 mod resolver;
 mod server_session;
-mod stream;
 
 pub use address::{Address, AddressError, Target};
 pub use availability::Availability;
@@ -33,7 +31,7 @@ pub use connector::{ConnectError, Greeted, Timeouts};
 pub use health::Health;
 pub use pool::{Applicant, Pool};
 pub use server_session::{ServerSession, Settings};
-pub use stream::{SocketAddress, Stream};
+pub use transport::{SocketAddress, Stream, packet_io};
 
 /// What a backend is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,9 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
-use std::net::TcpStream;
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::net::UnixStream;
+use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -17,8 +15,9 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
+use transport::{IdleStream, Stream};
 
-use crate::{Backend, ServerSession, Stream};
+use crate::{Backend, ServerSession};
 
 /// Between two looks at connections that nobody takes.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
@@ -45,15 +44,8 @@ struct Idle {
 
 #[derive(Debug)]
 struct IdleConnection {
-    socket: IdleSocket,
+    socket: IdleStream,
     session: Box<ServerSession>,
-}
-
-/// A socket that no runtime watches.
-#[derive(Debug)]
-enum IdleSocket {
-    Tcp(TcpStream),
-    Unix(UnixStream),
 }
 
 #[derive(Debug)]
@@ -84,7 +76,7 @@ impl Applicant<'_> {
 impl Pool {
     /// Gives a connection to whoever waits for such a one, else keeps it. One that is not silent is closed.
     pub fn put(&self, stream: Stream, session: Box<ServerSession>) {
-        let socket = match IdleSocket::from_stream(stream) {
+        let socket = match stream.into_idle() {
             Ok(socket) if socket.is_silent() => socket,
             Ok(_) => return debug!("a connection that was given back is not silent: closed"),
             Err(error) => return debug!("a connection cannot be given back: {error}"),
@@ -316,43 +308,12 @@ impl IdleConnection {
             info!("an idle connection was closed by its server: passed over");
             return None;
         }
-        match self.socket.into_stream() {
+        match self.socket.awaken() {
             Ok(stream) => Some((stream, self.session)),
             Err(error) => {
                 info!("an idle connection cannot be used: {error}");
                 None
             }
-        }
-    }
-}
-
-impl IdleSocket {
-    fn from_stream(stream: Stream) -> io::Result<Self> {
-        Ok(match stream {
-            Stream::Tcp(stream) => Self::Tcp(stream.into_std()?),
-            Stream::Unix(stream) => Self::Unix(stream.into_std()?),
-        })
-    }
-
-    fn into_stream(self) -> io::Result<Stream> {
-        Ok(match self {
-            Self::Tcp(socket) => Stream::Tcp(tokio::net::TcpStream::from_std(socket)?),
-            Self::Unix(socket) => Stream::Unix(tokio::net::UnixStream::from_std(socket)?),
-        })
-    }
-
-    /// Neither bytes nor an end.
-    fn is_silent(&self) -> bool {
-        let mut fds = [PollFd::new(self, PollFlags::IN)];
-        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
-    }
-}
-
-impl AsFd for IdleSocket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(socket) => socket.as_fd(),
-            Self::Unix(socket) => socket.as_fd(),
         }
     }
 }

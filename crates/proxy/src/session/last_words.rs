@@ -68,7 +68,11 @@ async fn send(client: &mut Stream, mut sequence_id: u8, payloads: &[Vec<u8>]) {
     for payload in payloads {
         sequence_id = put_payload(&mut bytes, sequence_id, payload);
     }
-    match timeout(DEADLINE, client.write_all(&bytes)).await {
+    let write = async {
+        client.write_all(&bytes).await?;
+        client.flush().await
+    };
+    match timeout(DEADLINE, write).await {
         Ok(Ok(())) => linger(client).await,
         Ok(Err(error)) => debug!("a client was gone before it could be told: {error}"),
         Err(_) => debug!("a client did not take its last words"),

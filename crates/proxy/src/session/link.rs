@@ -2,6 +2,7 @@
 //! ended early when the proxy stops, each watching the other side for what matters meanwhile.
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
@@ -232,8 +233,9 @@ impl Link {
                 Poll::Ready(read) => return Poll::Ready(read),
                 Poll::Pending => {}
             }
-            while is_watching && self.client.poll_read_ready(task).is_ready() {
-                is_watching = self.look_at_client()?;
+            if is_watching && let Poll::Ready(has_bytes) = self.client.poll_peek(task) {
+                is_watching = false;
+                self.heard_early(has_bytes)?;
             }
             if is_last && self.half_close == HalfClose::Seen {
                 self.pass_half_close_on(task);
@@ -275,7 +277,12 @@ impl Link {
                     }
                 }
             }
-            Poll::Ready(Ok(()))
+            match Pin::new(&mut self.client).poll_flush(task) {
+                Poll::Ready(flushed) => {
+                    Poll::Ready(flushed.map_err(|error| SessionError::Io(Party::Client, error)))
+                }
+                Poll::Pending => self.poll_stuck(task, Party::Client, &mut is_armed).map(Err),
+            }
         })
         .await
     }
@@ -301,9 +308,26 @@ impl Link {
                     }
                 }
             }
-            Poll::Ready(Ok(written))
+            self.poll_flush_backend(task, &mut is_armed)
+                .map_ok(|()| written)
         })
         .await
+    }
+
+    /// What a backend took that is gone, or speaks, may be lost: what it says tells.
+    fn poll_flush_backend(
+        &mut self,
+        task: &mut Task<'_>,
+        is_armed: &mut bool,
+    ) -> Poll<Result<(), SessionError>> {
+        let Some(backend) = &mut self.backend else {
+            return Poll::Ready(Ok(()));
+        };
+        match Pin::new(backend).poll_flush(task) {
+            Poll::Ready(_) => Poll::Ready(Ok(())),
+            Poll::Pending if self.has_backend_spoken(task) => Poll::Ready(Ok(())),
+            Poll::Pending => self.poll_stuck(task, Party::Backend, is_armed).map(Err),
+        }
     }
 
     /// Both connections and what ends a session that only copies between them.
@@ -351,30 +375,19 @@ impl Link {
     }
 
     /// True when there is something to read of the backend: bytes, its end, or an error.
-    fn has_backend_spoken(&self, task: &mut Task<'_>) -> bool {
-        let Some(backend) = &self.backend else {
-            return false;
-        };
-        while backend.poll_read_ready(task).is_ready() {
-            if !matches!(backend.peek(), Ok(None)) {
-                return true;
-            }
-        }
-        false
+    fn has_backend_spoken(&mut self, task: &mut Task<'_>) -> bool {
+        let backend = self.backend.as_mut();
+        backend.is_some_and(|backend| backend.poll_peek(task).is_ready())
     }
 
-    /// The client became readable during a response. True while it is worth watching.
-    fn look_at_client(&mut self) -> Result<bool, SessionError> {
-        match self.client.peek() {
-            // The next command, sent early. It waits.
-            Ok(Some(true)) => Ok(false),
-            Ok(Some(false)) => {
-                self.half_close = HalfClose::Seen;
-                Ok(false)
-            }
-            Ok(None) => Ok(true),
-            Err(error) => Err(SessionError::Io(Party::Client, error)),
+    /// The client said something during a response: its next command, which waits, or its end.
+    fn heard_early(&mut self, has_bytes: io::Result<bool>) -> Result<(), SessionError> {
+        match has_bytes {
+            Ok(true) => {}
+            Ok(false) => self.half_close = HalfClose::Seen,
+            Err(error) => return Err(SessionError::Io(Party::Client, error)),
         }
+        Ok(())
     }
 
     fn pass_half_close_on(&mut self, task: &mut Task<'_>) {

@@ -103,6 +103,10 @@ impl ScriptLogin<'_> {
         self.client
             .write_all(&bytes)
             .await
+            .map_err(|error| SessionError::Io(Party::Client, error))?;
+        self.client
+            .flush()
+            .await
             .map_err(|error| SessionError::Io(Party::Client, error))
     }
 }

@@ -116,5 +116,6 @@ impl PacketReader {
 pub async fn write_packet(stream: &mut Stream, sequence_id: u8, payload: &[u8]) -> io::Result<()> {
     let mut bytes = Vec::with_capacity(PacketHeader::BYTES + payload.len());
     protocol::packet::put_payload(&mut bytes, sequence_id, payload);
-    stream.write_all(&bytes).await
+    stream.write_all(&bytes).await?;
+    stream.flush().await
 }

@@ -1,0 +1,15 @@
+//! How bytes travel: sockets, TLS on them, and whole packets where those are small.
+//!
+//! Knows nothing of backends and of proxies.
+//!
+//! * [`Stream`]: a connection, whatever it runs over; [`IdleStream`]: the same while no runtime watches it
+//! * [`packet_io`]: whole packets, for the connection phase
+//! * [`tls`]: certificates and what is expected of a peer's
+
+mod idle_stream;
+pub mod packet_io;
+mod stream;
+pub mod tls;
+
+pub use idle_stream::IdleStream;
+pub use stream::{SocketAddress, Stream};

@@ -1,0 +1,360 @@
+//! A connection to a client or a server: TCP or a Unix socket, plain or under TLS, behind one type.
+
+use std::fmt;
+use std::io;
+use std::mem;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use rustls_pki_types::ServerName;
+use socket2::SockRef;
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf};
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+/// One end of a connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SocketAddress {
+    /// TCP
+    Ip(SocketAddr),
+    /// A Unix socket; empty for an unnamed one.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for SocketAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Unix(path) => path.display().fmt(f),
+        }
+    }
+}
+
+/// Either kind of socket, plain or under TLS.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP over IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A Unix socket: counts as a secure transport.
+    Unix(UnixStream),
+    /// TLS over one of these.
+    Tls(Box<Tls>),
+}
+
+/// A connection under TLS.
+#[derive(Debug)]
+pub struct Tls(TlsStream<Socket>);
+
+/// What TLS runs over.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    Unix(UnixStream),
+    /// No runtime watches it.
+    IdleTcp(std::net::TcpStream),
+    IdleUnix(std::os::unix::net::UnixStream),
+    /// Between two of these.
+    Gone,
+}
+
+macro_rules! each {
+    ($stream:expr, $inner:ident => $call:expr) => {
+        match $stream {
+            Stream::Tcp($inner) => $call,
+            Stream::Unix($inner) => $call,
+            Stream::Tls(tls) => {
+                let $inner = &mut tls.0;
+                $call
+            }
+        }
+    };
+}
+
+impl Stream {
+    /// A TCP connection that sends at once and notices a vanished peer.
+    ///
+    /// # Errors
+    /// What `setsockopt` says.
+    pub fn tcp(stream: TcpStream) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        SockRef::from(&stream).set_keepalive(true)?;
+        Ok(Self::Tcp(stream))
+    }
+
+    /// A server's side of TLS from here on. Nothing that came before may have been read beyond its end.
+    ///
+    /// # Errors
+    /// The handshake's; the connection is gone.
+    pub async fn accept_tls(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
+        let socket = Socket::try_from(self)?;
+        let tls = acceptor.accept(socket).await?;
+        Ok(Self::Tls(Box::new(Tls(tls.into()))))
+    }
+
+    /// A client's side of TLS from here on, with the server of this name.
+    ///
+    /// # Errors
+    /// The handshake's; the connection is gone.
+    pub async fn connect_tls(
+        self,
+        connector: &TlsConnector,
+        name: ServerName<'static>,
+    ) -> io::Result<Self> {
+        let socket = Socket::try_from(self)?;
+        let tls = connector.connect(name, socket).await?;
+        Ok(Self::Tls(Box::new(Tls(tls.into()))))
+    }
+
+    /// True where nobody on a network can listen.
+    pub fn is_secure(&self) -> bool {
+        matches!(self, Self::Unix(_) | Self::Tls(_))
+    }
+
+    /// True under TLS.
+    pub fn is_tls(&self) -> bool {
+        matches!(self, Self::Tls(_))
+    }
+
+    /// Our end; `None` when the connection is gone.
+    pub fn local_address(&self) -> Option<SocketAddress> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok().map(SocketAddress::Ip),
+            Self::Unix(stream) => stream.local_addr().ok().map(|address| unix(&address)),
+            Self::Tls(tls) => match tls.socket() {
+                Socket::Tcp(stream) => stream.local_addr().ok().map(SocketAddress::Ip),
+                Socket::Unix(stream) => stream.local_addr().ok().map(|address| unix(&address)),
+                Socket::IdleTcp(_) | Socket::IdleUnix(_) | Socket::Gone => None,
+            },
+        }
+    }
+
+    /// The peer's end; `None` when the connection is gone.
+    pub fn peer_address(&self) -> Option<SocketAddress> {
+        match self {
+            Self::Tcp(stream) => stream.peer_addr().ok().map(SocketAddress::Ip),
+            Self::Unix(stream) => stream.peer_addr().ok().map(|address| unix(&address)),
+            Self::Tls(tls) => match tls.socket() {
+                Socket::Tcp(stream) => stream.peer_addr().ok().map(SocketAddress::Ip),
+                Socket::Unix(stream) => stream.peer_addr().ok().map(|address| unix(&address)),
+                Socket::IdleTcp(_) | Socket::IdleUnix(_) | Socket::Gone => None,
+            },
+        }
+    }
+
+    /// Ready when it is worth while to read: bytes, the end, or an error. Takes nothing. Without TLS the system may be
+    /// wrong, and a read finds nothing after all.
+    pub fn poll_read_ready(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(stream) => stream.poll_read_ready(context),
+            Self::Unix(stream) => stream.poll_read_ready(context),
+            Self::Tls(_) => self.poll_peek(context).map_ok(drop),
+        }
+    }
+
+    /// What a read would find, without taking it: true for bytes, false for the end.
+    ///
+    /// # Errors
+    /// The connection's own, a reset for one.
+    pub fn poll_peek(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        loop {
+            let peeked = match self {
+                Self::Tls(tls) => {
+                    let buffered = ready!(Pin::new(&mut tls.0).poll_fill_buf(context));
+                    let has_bytes = buffered.map(|bytes| !bytes.is_empty());
+                    return Poll::Ready(or_end(has_bytes, false));
+                }
+                Self::Tcp(stream) => {
+                    ready!(stream.poll_read_ready(context))?;
+                    stream.try_io(Interest::READABLE, || peek(SockRef::from(&*stream)))
+                }
+                Self::Unix(stream) => {
+                    ready!(stream.poll_read_ready(context))?;
+                    stream.try_io(Interest::READABLE, || peek(SockRef::from(&*stream)))
+                }
+            };
+            match peeked {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                peeked => return Poll::Ready(peeked),
+            }
+        }
+    }
+}
+
+fn peek(socket: SockRef<'_>) -> io::Result<bool> {
+    let mut byte = [mem::MaybeUninit::uninit()];
+    socket.peek(&mut byte).map(|bytes| bytes > 0)
+}
+
+fn unix(address: &tokio::net::unix::SocketAddr) -> SocketAddress {
+    let path = address.as_pathname().map(std::path::Path::to_owned);
+    SocketAddress::Unix(path.unwrap_or_default())
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Tls(tls) => {
+                let read = ready!(Pin::new(&mut tls.0).poll_read(context, buffer));
+                Poll::Ready(or_end(read, ()))
+            }
+        }
+    }
+}
+
+/// A peer that leaves without TLS's goodbye has left, as most do. Packets have lengths: one that was cut short is known.
+fn or_end<T>(result: io::Result<T>, end: T) -> io::Result<T> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(end),
+        result => result,
+    }
+}
+
+/// Under TLS, what was written is on its way only when it was flushed.
+impl AsyncWrite for Stream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_write(context, bytes))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(tls) => Pin::new(&mut tls.0).poll_flush(context),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        each!(self.get_mut(), stream => Pin::new(stream).poll_shutdown(context))
+    }
+}
+
+impl Tls {
+    pub(crate) fn socket(&self) -> &Socket {
+        self.0.get_ref().0
+    }
+
+    pub(crate) fn socket_mut(&mut self) -> &mut Socket {
+        self.0.get_mut().0
+    }
+}
+
+impl TryFrom<Stream> for Socket {
+    type Error = io::Error;
+
+    fn try_from(stream: Stream) -> io::Result<Self> {
+        match stream {
+            Stream::Tcp(stream) => Ok(Self::Tcp(stream)),
+            Stream::Unix(stream) => Ok(Self::Unix(stream)),
+            Stream::Tls(_) => Err(io::Error::other("there is TLS already")),
+        }
+    }
+}
+
+impl Socket {
+    /// Takes it from its runtime.
+    pub(crate) fn detach(&mut self) -> io::Result<()> {
+        *self = match mem::replace(self, Self::Gone) {
+            Self::Tcp(stream) => Self::IdleTcp(stream.into_std()?),
+            Self::Unix(stream) => Self::IdleUnix(stream.into_std()?),
+            other => other,
+        };
+        Ok(())
+    }
+
+    /// Gives it to the runtime that this is called in.
+    pub(crate) fn attach(&mut self) -> io::Result<()> {
+        *self = match mem::replace(self, Self::Gone) {
+            Self::IdleTcp(stream) => Self::Tcp(TcpStream::from_std(stream)?),
+            Self::IdleUnix(stream) => Self::Unix(UnixStream::from_std(stream)?),
+            other => other,
+        };
+        Ok(())
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Unix(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::IdleTcp(_) | Self::IdleUnix(_) | Self::Gone => Poll::Ready(Err(unwatched())),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Unix(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::IdleTcp(_) | Self::IdleUnix(_) | Self::Gone => Poll::Ready(Err(unwatched())),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        pieces: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Self::Unix(stream) => Pin::new(stream).poll_write_vectored(context, pieces),
+            Self::IdleTcp(_) | Self::IdleUnix(_) | Self::Gone => Poll::Ready(Err(unwatched())),
+        }
+    }
+
+    /// Several TLS records go out in one write.
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Unix(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::IdleTcp(_) | Self::IdleUnix(_) | Self::Gone => Poll::Ready(Err(unwatched())),
+        }
+    }
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+            Self::IdleTcp(stream) => stream.as_fd(),
+            Self::IdleUnix(stream) => stream.as_fd(),
+            Self::Gone => {
+                unreachable!("it is gone only where the system failed, and then nobody has it")
+            }
+        }
+    }
+}
+
+fn unwatched() -> io::Error {
+    io::Error::other("no runtime watches the connection")
+}
