@@ -51,7 +51,12 @@ async fn refuse(
     stage: Stage<'_>,
 ) -> Result<(), PacketError> {
     match stage {
-        Stage::Greeted(handshake) => write_packet(stream, 1, &wrong_login(handshake)).await?,
+        // Under TLS there was a packet before, which asked for it.
+        Stage::Greeted(handshake) => {
+            let sequence_id = 1 + u8::from(stream.is_tls());
+            let login = wrong_login(handshake, stream.is_tls());
+            write_packet(stream, sequence_id, &login).await?;
+        }
         Stage::Answered {
             sequence_id,
             server_waits: true,
@@ -71,11 +76,12 @@ async fn refuse(
     Ok(())
 }
 
-fn wrong_login(handshake: &HandshakeV10) -> Vec<u8> {
-    let wanted = Capabilities::LONG_PASSWORD
+fn wrong_login(handshake: &HandshakeV10, is_tls: bool) -> Vec<u8> {
+    let mut wanted = Capabilities::LONG_PASSWORD
         | Capabilities::PROTOCOL_41
         | Capabilities::SECURE_CONNECTION
         | Capabilities::PLUGIN_AUTH;
+    wanted.set(Capabilities::SSL, is_tls);
     let response = HandshakeResponse41 {
         capabilities: wanted & handshake.capabilities | Capabilities::PROTOCOL_41,
         max_packet_bytes: 1 << 24,

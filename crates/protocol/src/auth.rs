@@ -7,7 +7,7 @@ mod digest;
 pub mod mysql_native_password;
 mod rsa_password;
 
-pub use rsa_password::{RsaPasswordError, encrypt_password};
+pub use rsa_password::{PasswordKey, RsaPasswordError, encrypt_password};
 
 /// The name of the 4.1 method.
 pub const MYSQL_NATIVE_PASSWORD: &[u8] = b"mysql_native_password";

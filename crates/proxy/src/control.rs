@@ -14,6 +14,7 @@ use crate::scripts::SharedState;
 use crate::session::Context;
 use crate::session::script::{endpoint, views};
 use crate::shutdown::Shutdown;
+use crate::tls::TlsSettings;
 
 /// A handle to a running proxy.
 #[derive(Debug, Clone)]
@@ -48,6 +49,11 @@ impl Control {
     /// Ends a session. False when there is none of this id.
     pub fn kill(&self, id: u64) -> bool {
         self.0.shutdown.kill(id)
+    }
+
+    /// What connections from now on do for TLS.
+    pub fn set_tls(&self, tls: TlsSettings) {
+        self.0.set_tls(tls);
     }
 
     /// Ends the process gracefully.

@@ -8,6 +8,7 @@
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
 //! * [`register`]: what others may know of a session, [`shutdown`]: how sessions are told to end
+//! * [`tls`]: where TLS is spoken
 //! * [`buffer`], [`timer`]: what sessions hold while they wait, and for how long
 
 mod buffer;
@@ -19,6 +20,7 @@ mod session;
 mod settings;
 mod shutdown;
 mod timer;
+mod tls;
 mod turn;
 mod worker;
 
@@ -37,6 +39,7 @@ pub use register::{Activity, SessionReport};
 pub use scripts::ScriptSettings;
 pub use settings::Settings;
 pub use shutdown::Shutdown;
+pub use tls::{ClientTlsMode, ServerTlsMode, TlsSettings};
 use tokio::time::timeout;
 use tracing::info;
 
@@ -100,12 +103,7 @@ impl Proxy {
             Some(script) => Some(Scripts::new(script).map_err(io::Error::other)?),
             None => None,
         };
-        let context = Arc::new(Context {
-            settings,
-            backends,
-            shutdown,
-            scripts,
-        });
+        let context = Arc::new(Context::new(settings, backends, shutdown, scripts));
         Ok(Service { context, listener })
     }
 }

@@ -28,16 +28,20 @@ mod stream;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::task::Poll;
 
 use backend::{Backends, Stream};
+use protocol::auth::{PasswordKey, RsaPasswordError};
+use tokio::sync::OnceCell;
+use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 
 use crate::register::Registration;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shutdown::{Phase, Shutdown};
+use crate::tls::TlsSettings;
 use connect::NoBackend;
 use error::{Party, Refusal, SessionError};
 use link::Link;
@@ -53,6 +57,44 @@ pub(crate) struct Context {
     pub(crate) shutdown: Shutdown,
     /// `None` where nobody has a script.
     pub(crate) scripts: Option<Scripts>,
+    /// For connections to come.
+    tls: RwLock<Arc<TlsSettings>>,
+    /// For clients in plain whose password a backend wants to see. Made when the first one comes.
+    password_key: OnceCell<Arc<PasswordKey>>,
+}
+
+impl Context {
+    pub(crate) fn new(
+        settings: Settings,
+        backends: Backends,
+        shutdown: Shutdown,
+        scripts: Option<Scripts>,
+    ) -> Self {
+        Self {
+            tls: RwLock::new(Arc::new(settings.tls.clone())),
+            settings,
+            backends,
+            shutdown,
+            scripts,
+            password_key: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn tls(&self) -> Arc<TlsSettings> {
+        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_tls(&self, tls: TlsSettings) {
+        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tls);
+    }
+
+    async fn password_key(&self) -> Result<Arc<PasswordKey>, RsaPasswordError> {
+        let make = || async {
+            let made = spawn_blocking(PasswordKey::generate).await;
+            made.unwrap_or(Err(RsaPasswordError::NoKey)).map(Arc::new)
+        };
+        self.password_key.get_or_try_init(make).await.cloned()
+    }
 }
 
 /// Serves one client until it is gone, on the `worker` of that index.
@@ -90,11 +132,16 @@ pub(crate) async fn run(
     let mut ended = None;
     match established {
         Ok((login, rest)) => {
+            let is_tunnel = login.is_tunnel;
             let mut link = Box::new(Link::new(*login, registration, context));
             if let Some(script) = &mut script {
                 link.settle(script);
             }
-            ended = serve(link, rest, script.as_deref_mut(), peer).await;
+            let served = match is_tunnel {
+                true => None,
+                false => script.as_deref_mut(),
+            };
+            ended = serve(link, rest, (served, is_tunnel), peer).await;
         }
         Err(error) => log_end(id, peer, None, &error),
     }
@@ -107,10 +154,11 @@ pub(crate) async fn run(
 async fn serve(
     mut link: Box<Link>,
     rest: Vec<u8>,
-    script: Option<&mut Script>,
+    (script, is_tunnel): (Option<&mut Script>, bool),
     peer: Option<SocketAddr>,
 ) -> Option<Box<Link>> {
     let outcome = match script {
+        None if is_tunnel => Box::pin(stream::tunnel(&mut link)).await,
         None => command_phase::run(&mut link, rest).await,
         Some(script) => Box::pin(scripted::run(&mut link, script, rest)).await,
     };

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use crate::scripts::ScriptSettings;
+use crate::tls::TlsSettings;
 use backend::{Address, Balance, Role, Timeouts};
 
 /// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. Immutable once bound.
@@ -35,6 +36,8 @@ pub struct Settings {
     pub pool_resets: bool,
     /// `None` where nobody has a script.
     pub script: Option<ScriptSettings>,
+    /// Where TLS is spoken, at first: [`Control::set_tls`](crate::Control::set_tls) changes it.
+    pub tls: TlsSettings,
 }
 
 impl Settings {
@@ -55,6 +58,7 @@ impl Settings {
             pool_wait: Duration::from_secs(10),
             pool_resets: true,
             script: None,
+            tls: TlsSettings::default(),
         }
     }
 

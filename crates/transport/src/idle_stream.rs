@@ -40,6 +40,7 @@ impl Stream {
                 tls.socket_mut().detach()?;
                 IdleStream::Tls(tls)
             }
+            Self::Lost => return Err(io::ErrorKind::NotConnected.into()),
         })
     }
 }

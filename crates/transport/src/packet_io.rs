@@ -2,6 +2,7 @@
 
 use std::io;
 
+use bytes::BufMut;
 use protocol::DecodeError;
 use protocol::packet::PacketHeader;
 use thiserror::Error;
@@ -39,12 +40,22 @@ pub enum PacketError {
 #[derive(Debug, Default)]
 pub struct PacketReader {
     buffer: Vec<u8>,
+    /// Bytes behind a packet stay where they are.
+    is_exact: bool,
 }
 
 impl PacketReader {
     /// Goes on behind bytes that were read already.
     pub fn after(buffer: Vec<u8>) -> Self {
-        Self { buffer }
+        Self {
+            buffer,
+            is_exact: false,
+        }
+    }
+
+    /// Whether bytes behind a packet are left to be read: they may belong to TLS.
+    pub fn set_exact(&mut self, is_exact: bool) {
+        self.is_exact = is_exact;
     }
 
     /// What was read behind the latest packet.
@@ -71,13 +82,24 @@ impl PacketReader {
             if let Some(packet) = self.take(name, payload_bytes_max)? {
                 return Ok(packet);
             }
-            self.buffer.reserve(READ_BYTES);
-            if stream.read_buf(&mut self.buffer).await? == 0 {
+            let wanted = self.wanted();
+            self.buffer.reserve(wanted);
+            let mut limited = (&mut self.buffer).limit(wanted);
+            if stream.read_buf(&mut limited).await? == 0 {
                 return Err(match self.buffer.len() {
                     0 => PacketError::Closed,
                     _ => io::Error::from(io::ErrorKind::UnexpectedEof).into(),
                 });
             }
+        }
+    }
+
+    /// How much to read at once.
+    fn wanted(&self) -> usize {
+        match (self.is_exact, PacketHeader::peek(&self.buffer)) {
+            (false, _) => READ_BYTES,
+            (true, None) => PacketHeader::BYTES - self.buffer.len(),
+            (true, Some(header)) => PacketHeader::BYTES + header.length - self.buffer.len(),
         }
     }
 
@@ -118,4 +140,29 @@ pub async fn write_packet(stream: &mut Stream, sequence_id: u8, payload: &[u8]) 
     protocol::packet::put_payload(&mut bytes, sequence_id, payload);
     stream.write_all(&bytes).await?;
     stream.flush().await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_exact_reader_leaves_what_is_behind_a_packet() {
+        let (near, mut far) = UnixStream::pair().unwrap();
+        let mut stream = Stream::Unix(near);
+        let mut bytes = Vec::new();
+        protocol::packet::put_payload(&mut bytes, 1, b"SSLRequest");
+        bytes.extend_from_slice(b"TLS");
+        far.write_all(&bytes).await.unwrap();
+        let mut reader = PacketReader::default();
+        reader.set_exact(true);
+        let packet = reader.read(&mut stream, "test", 100).await.unwrap();
+        assert_eq!(packet.payload, b"SSLRequest");
+        assert_eq!(reader.unread_bytes(), 0);
+        let mut rest = [0; 3];
+        stream.read_exact(&mut rest).await.unwrap();
+        assert_eq!(&rest, b"TLS");
+    }
 }

@@ -42,6 +42,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS over one of these.
     Tls(Box<Tls>),
+    /// A TLS handshake took it and did not give it back.
+    Lost,
 }
 
 /// A connection under TLS.
@@ -69,6 +71,7 @@ macro_rules! each {
                 let $inner = &mut tls.0;
                 $call
             }
+            Stream::Lost => Poll::Ready(Err(lost())),
         }
     };
 }
@@ -84,28 +87,30 @@ impl Stream {
         Ok(Self::Tcp(stream))
     }
 
-    /// A server's side of TLS from here on. Nothing that came before may have been read beyond its end.
+    /// A server's side of TLS from here on. Nothing of it may have been read before.
     ///
     /// # Errors
-    /// The handshake's; the connection is gone.
-    pub async fn accept_tls(self, acceptor: &TlsAcceptor) -> io::Result<Self> {
-        let socket = Socket::try_from(self)?;
+    /// The handshake's; the connection is lost.
+    pub async fn accept_tls(&mut self, acceptor: &TlsAcceptor) -> io::Result<()> {
+        let socket = Socket::try_from(mem::replace(self, Self::Lost))?;
         let tls = acceptor.accept(socket).await?;
-        Ok(Self::Tls(Box::new(Tls(tls.into()))))
+        *self = Self::Tls(Box::new(Tls(tls.into())));
+        Ok(())
     }
 
     /// A client's side of TLS from here on, with the server of this name.
     ///
     /// # Errors
-    /// The handshake's; the connection is gone.
+    /// The handshake's; the connection is lost.
     pub async fn connect_tls(
-        self,
+        &mut self,
         connector: &TlsConnector,
         name: ServerName<'static>,
-    ) -> io::Result<Self> {
-        let socket = Socket::try_from(self)?;
+    ) -> io::Result<()> {
+        let socket = Socket::try_from(mem::replace(self, Self::Lost))?;
         let tls = connector.connect(name, socket).await?;
-        Ok(Self::Tls(Box::new(Tls(tls.into()))))
+        *self = Self::Tls(Box::new(Tls(tls.into())));
+        Ok(())
     }
 
     /// True where nobody on a network can listen.
@@ -128,6 +133,7 @@ impl Stream {
                 Socket::Unix(stream) => stream.local_addr().ok().map(|address| unix(&address)),
                 Socket::IdleTcp(_) | Socket::IdleUnix(_) | Socket::Gone => None,
             },
+            Self::Lost => None,
         }
     }
 
@@ -141,6 +147,7 @@ impl Stream {
                 Socket::Unix(stream) => stream.peer_addr().ok().map(|address| unix(&address)),
                 Socket::IdleTcp(_) | Socket::IdleUnix(_) | Socket::Gone => None,
             },
+            Self::Lost => None,
         }
     }
 
@@ -151,6 +158,7 @@ impl Stream {
             Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Unix(stream) => stream.poll_read_ready(context),
             Self::Tls(_) => self.poll_peek(context).map_ok(drop),
+            Self::Lost => Poll::Ready(Err(lost())),
         }
     }
 
@@ -166,6 +174,7 @@ impl Stream {
                     let has_bytes = buffered.map(|bytes| !bytes.is_empty());
                     return Poll::Ready(or_end(has_bytes, false));
                 }
+                Self::Lost => return Poll::Ready(Err(lost())),
                 Self::Tcp(stream) => {
                     ready!(stream.poll_read_ready(context))?;
                     stream.try_io(Interest::READABLE, || peek(SockRef::from(&*stream)))
@@ -206,6 +215,7 @@ impl AsyncRead for Stream {
                 let read = ready!(Pin::new(&mut tls.0).poll_read(context, buffer));
                 Poll::Ready(or_end(read, ()))
             }
+            Self::Lost => Poll::Ready(Err(lost())),
         }
     }
 }
@@ -232,6 +242,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::Tls(tls) => Pin::new(&mut tls.0).poll_flush(context),
+            Self::Lost => Poll::Ready(Err(lost())),
         }
     }
 
@@ -258,6 +269,7 @@ impl TryFrom<Stream> for Socket {
             Stream::Tcp(stream) => Ok(Self::Tcp(stream)),
             Stream::Unix(stream) => Ok(Self::Unix(stream)),
             Stream::Tls(_) => Err(io::Error::other("there is TLS already")),
+            Stream::Lost => Err(lost()),
         }
     }
 }
@@ -353,6 +365,10 @@ impl AsFd for Socket {
             }
         }
     }
+}
+
+fn lost() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the TLS handshake failed")
 }
 
 fn unwatched() -> io::Error {

@@ -23,6 +23,8 @@ pub mod error_code {
     pub const NET_READ_INTERRUPTED: u16 = 1159;
     /// ER_QUERY_INTERRUPTED: somebody ended it.
     pub const QUERY_INTERRUPTED: u16 = 1317;
+    /// ER_SECURE_TRANSPORT_REQUIRED: TLS or nothing.
+    pub const SECURE_TRANSPORT_REQUIRED: u16 = 3159;
     /// CR_VERSION_ERROR: the client speaks a protocol before 4.1.
     pub const VERSION_ERROR: u16 = 2007;
     /// CR_SERVER_LOST: the backend went away during a command.

@@ -3,9 +3,10 @@
 //! Packets are relayed as they come, whatever the plugin, each side with its own sequence ids. The client may speak
 //! once for each time that the backend has; the backend may speak several times in a row.
 //!
-//! A transport is secure when nobody can listen: a Unix socket. Where exactly one side is, a method that sends the
+//! A transport is secure when nobody can listen: TLS, or a Unix socket. Where exactly one side is, a method that sends the
 //! password itself on a secure transport cannot be relayed. Towards a backend that is not secure the password is
-//! encrypted with the backend's key, as the client would have done there; the other direction is refused.
+//! encrypted with the backend's key, as the client would have done there. A client that is not secure gets a key of ours, and
+//! its password goes to the backend as it would have gone from there.
 
 use std::time::Duration;
 
@@ -13,14 +14,17 @@ use backend::Stream;
 use backend::packet_io::{Packet, PacketReader, write_packet};
 use protocol::StatusFlags;
 use protocol::auth::{
-    CACHING_SHA2_PASSWORD, DIALOG, MYSQL_CLEAR_PASSWORD, SHA256_PASSWORD, caching_sha2_password,
-    encrypt_password,
+    CACHING_SHA2_PASSWORD, DIALOG, MYSQL_CLEAR_PASSWORD, RsaPasswordError, SHA256_PASSWORD,
+    caching_sha2_password, encrypt_password,
 };
 use protocol::connection_phase::{AuthPacket, AuthSwitchRequest};
 use protocol::limits::{AUTH_PACKET_BYTES_MAX, LOGIN_PACKET_BYTES_MAX};
 use protocol::response::{ErrPacket, OkPacket, error_code};
+use rustls_pki_types::ServerName;
 use tokio::time::{sleep, timeout};
+use tokio_rustls::{TlsAcceptor, TlsConnector};
 
+use super::Context;
 use super::error::{Party, Refusal, SessionError};
 use super::script::Script;
 use script::{Hold, Hook};
@@ -46,10 +50,13 @@ pub(super) struct Authentication<'a> {
     pub(super) nonce: Vec<u8>,
     /// Each wait for the client, to speak or to listen.
     client_timeout: Duration,
+    context: &'a Context,
     /// How often the client may speak before the backend does again.
     answers_owed: u8,
     /// The client's next packet is the password itself; the backend gives its key for this packet.
     key_request: Option<u8>,
+    /// The client's next packet asks for a key, by this packet, or is encrypted with it.
+    key_offer: Option<KeyOffer>,
     /// The password itself, to be encrypted with the key that the backend was asked for.
     pub(super) password: Option<Vec<u8>>,
     /// The backend spoke last and waits.
@@ -77,10 +84,24 @@ pub(super) enum FirstAnswer {
     Relay,
     /// Is the password itself, for a backend that gives its key for this packet.
     Password(u8),
+    /// Asks for a key of ours by this packet, for a backend that takes the password itself.
+    OfferKey(u8),
 }
+
+/// A key of ours for a client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct KeyOffer {
+    /// How it asks for it.
+    request: u8,
+    is_given: bool,
+}
+
+/// Of AuthMoreData.
+const MORE_DATA: u8 = 1;
 
 /// `sha256_password`'s request for the key; `caching_sha2_password` has another.
 const SHA256_REQUEST_PUBLIC_KEY: u8 = 1;
+const CACHING_SHA2_REQUEST_PUBLIC_KEY: u8 = caching_sha2_password::REQUEST_PUBLIC_KEY[0];
 
 impl<'a> Authentication<'a> {
     /// Nobody has spoken yet. `nonce` is that of the backend's greeting.
@@ -88,7 +109,7 @@ impl<'a> Authentication<'a> {
         (client, client_reader): (&'a mut Stream, PacketReader),
         backend: &'a mut Stream,
         nonce: Vec<u8>,
-        client_timeout: Duration,
+        context: &'a Context,
         script: Option<&'a mut Script>,
     ) -> Self {
         Self {
@@ -101,9 +122,11 @@ impl<'a> Authentication<'a> {
             backend_sequence_id: 0,
             plugin_name: Vec::new(),
             nonce,
-            client_timeout,
+            client_timeout: context.settings.login_timeout,
+            context,
             answers_owed: 0,
             key_request: None,
+            key_offer: None,
             password: None,
             is_backend_waiting: true,
             backend_packets: 0,
@@ -143,6 +166,10 @@ impl<'a> Authentication<'a> {
             FirstAnswer::Password(key_request) if !is_password(answer, key_request) => {
                 Ok(FirstAnswer::Relay)
             }
+            FirstAnswer::OfferKey(_) if is_empty(answer) => Ok(FirstAnswer::Relay),
+            FirstAnswer::OfferKey(request) if answer != [request] => {
+                Err(cannot_cross(&RsaPasswordError::NotOurs))
+            }
             kind => Ok(kind),
         }
     }
@@ -152,7 +179,7 @@ impl<'a> Authentication<'a> {
         let is_mixed = self.is_mixed();
         match plugin_name {
             SHA256_PASSWORD if is_mixed && self.backend.is_secure() => {
-                Err(needs_tls("sha256_password"))
+                Ok(FirstAnswer::OfferKey(SHA256_REQUEST_PUBLIC_KEY))
             }
             SHA256_PASSWORD if is_mixed => Ok(FirstAnswer::Password(SHA256_REQUEST_PUBLIC_KEY)),
             MYSQL_CLEAR_PASSWORD | DIALOG if is_mixed && self.client.is_secure() => {
@@ -160,6 +187,60 @@ impl<'a> Authentication<'a> {
             }
             _ => Ok(FirstAnswer::Relay),
         }
+    }
+
+    /// The password that a client hides behind the key that it asks for. It is the answer to the challenge so far.
+    pub(super) async fn password_under_our_key(&mut self) -> Result<Vec<u8>, SessionError> {
+        self.give_key().await?;
+        let packet = self.client_packet().await?;
+        self.decrypt(&packet.payload).await
+    }
+
+    async fn give_key(&mut self) -> Result<(), SessionError> {
+        let key = self.context.password_key().await;
+        let key = key.map_err(|error| cannot_cross(&error))?;
+        let data = [&[MORE_DATA], key.public_pem()].concat();
+        self.send_client(&data).await
+    }
+
+    async fn decrypt(&self, encrypted: &[u8]) -> Result<Vec<u8>, SessionError> {
+        let key = self.context.password_key().await;
+        let password = key.and_then(|key| key.decrypt(encrypted, &self.nonce));
+        password.map_err(|error| cannot_cross(&error))
+    }
+
+    /// TLS with the client from here on. Nothing of it was read.
+    pub(super) async fn accept_tls(&mut self, acceptor: &TlsAcceptor) -> Result<(), SessionError> {
+        let accepted = timeout(self.client_timeout, self.client.accept_tls(acceptor)).await;
+        accepted
+            .map_err(|_| SessionError::Silent(Party::Client, self.client_timeout))?
+            .map_err(|error| SessionError::Tls(Party::Client, error))
+    }
+
+    /// TLS with the backend from here on. `request` is an SSLRequest.
+    pub(super) async fn connect_tls(
+        &mut self,
+        request: &[u8],
+        connector: &TlsConnector,
+        name: ServerName<'static>,
+    ) -> Result<(), SessionError> {
+        self.send_backend(request).await?;
+        let connected = timeout(BACKEND_TIMEOUT, self.backend.connect_tls(connector, name)).await;
+        connected
+            .map_err(|_| SessionError::Silent(Party::Backend, BACKEND_TIMEOUT))?
+            .map_err(|error| SessionError::Tls(Party::Backend, error))?;
+        self.is_backend_waiting = true;
+        Ok(())
+    }
+
+    /// Both sides' connections.
+    pub(super) fn streams(&self) -> (&Stream, &Stream) {
+        (self.client, self.backend)
+    }
+
+    /// What follows the client's next packet may belong to TLS: it is left where it is.
+    pub(super) fn expect_tls(&mut self, is_expected: bool) {
+        self.client_reader.set_exact(is_expected);
     }
 
     /// Nothing was said on the backend's connection.
@@ -236,11 +317,37 @@ impl<'a> Authentication<'a> {
     async fn client_says(&mut self, packet: Packet) -> Result<(), SessionError> {
         self.client_sequence_id = packet.sequence_id;
         self.answers_owed -= 1;
+        if let Some(offer) = self.key_offer.take() {
+            return self.client_says_under_our_key(offer, packet).await;
+        }
         match self.key_request.take() {
             Some(request) if is_password(&packet.payload, request) => {
                 self.ask_for_key(request, packet.payload).await
             }
             Some(_) | None => self.send_backend(&packet.payload).await,
+        }
+    }
+
+    async fn client_says_under_our_key(
+        &mut self,
+        offer: KeyOffer,
+        packet: Packet,
+    ) -> Result<(), SessionError> {
+        if offer.is_given {
+            let password = self.decrypt(&packet.payload).await?;
+            return self.send_backend(&password).await;
+        }
+        if packet.payload == [offer.request] {
+            self.key_offer = Some(KeyOffer {
+                is_given: true,
+                ..offer
+            });
+            self.owe_answer();
+            return self.give_key().await;
+        }
+        match is_empty(&packet.payload) {
+            true => self.send_backend(&packet.payload).await,
+            false => Err(cannot_cross(&RsaPasswordError::NotOurs)),
         }
     }
 
@@ -327,9 +434,17 @@ impl<'a> Authentication<'a> {
     fn switch(&mut self, request: AuthSwitchRequest<'_>) -> Result<(), SessionError> {
         self.plugin_name = request.plugin_name.to_vec();
         self.nonce = request.plugin_data.to_vec();
-        self.key_request = match self.kind_of_answer(request.plugin_name)? {
+        let kind = self.kind_of_answer(request.plugin_name)?;
+        self.key_request = match kind {
             FirstAnswer::Password(key_request) => Some(key_request),
-            FirstAnswer::Relay => None,
+            FirstAnswer::Relay | FirstAnswer::OfferKey(_) => None,
+        };
+        self.key_offer = match kind {
+            FirstAnswer::OfferKey(request) => Some(KeyOffer {
+                request,
+                is_given: false,
+            }),
+            FirstAnswer::Relay | FirstAnswer::Password(_) => None,
         };
         Ok(())
     }
@@ -346,10 +461,16 @@ impl<'a> Authentication<'a> {
                 return Ok(());
             }
             caching_sha2_password::PERFORM_FULL_AUTHENTICATION if self.is_mixed() => {
-                if self.backend.is_secure() {
-                    return Err(needs_tls("caching_sha2_password"));
+                let request = CACHING_SHA2_REQUEST_PUBLIC_KEY;
+                match self.backend.is_secure() {
+                    true => {
+                        self.key_offer = Some(KeyOffer {
+                            request,
+                            is_given: false,
+                        });
+                    }
+                    false => self.key_request = Some(request),
                 }
-                self.key_request = caching_sha2_password::REQUEST_PUBLIC_KEY.first().copied();
             }
             _ => {}
         }
@@ -359,13 +480,8 @@ impl<'a> Authentication<'a> {
 
     async fn encrypt(&mut self, password: &[u8], key: &[u8]) -> Result<(), SessionError> {
         let password = password.strip_suffix(&[0]).unwrap_or(password);
-        let encrypted = encrypt_password(password, &self.nonce, key).map_err(|error| {
-            SessionError::Refused(Refusal::new(
-                error_code::HANDSHAKE_ERROR,
-                *b"08S01",
-                format!("(proxy) the password cannot be sent to the backend: {error}"),
-            ))
-        })?;
+        let encrypted = encrypt_password(password, &self.nonce, key);
+        let encrypted = encrypted.map_err(|error| cannot_cross(&error))?;
         self.send_backend(&encrypted).await
     }
 
@@ -384,13 +500,26 @@ fn is_password(payload: &[u8], key_request: u8) -> bool {
     payload.iter().any(|&byte| byte != 0) && payload != [key_request]
 }
 
+/// The client has no password.
+fn is_empty(answer: &[u8]) -> bool {
+    matches!(answer, [] | [0])
+}
+
+fn cannot_cross(error: &RsaPasswordError) -> SessionError {
+    SessionError::Refused(Refusal::new(
+        error_code::HANDSHAKE_ERROR,
+        *b"08S01",
+        format!("(proxy) the password cannot be sent to the backend: {error}"),
+    ))
+}
+
 fn needs_tls(plugin_name: &str) -> SessionError {
     SessionError::Refused(Refusal::new(
         error_code::UNKNOWN_ERROR,
         ErrPacket::GENERAL_ERROR,
         format!(
-            "(proxy) {plugin_name} needs the password itself, and one side of this login is a Unix socket and the other \
-             a plain TCP connection: connect to the proxy by its Unix socket, or let the proxy reach the backend by TCP"
+            "(proxy) {plugin_name} sends the password itself, and the proxy's connection to the backend is not encrypted: \
+             see --server-ssl-mode"
         ),
     ))
 }

@@ -1,6 +1,7 @@
 //! COM_CHANGE_USER: a login within a session.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use backend::packet_io::PacketReader;
 use protocol::change_user::ChangeUser;
@@ -17,14 +18,14 @@ use crate::buffer::Buffer;
 /// The command at the start of `input`, and everything up to the backend's OK or ERR: whether it was the OK. A session
 /// whose user could not be changed goes on as the server lets it.
 pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<bool, SessionError> {
-    let client_timeout = link.login_timeout();
+    let context = Arc::clone(link.context());
     let capabilities = link.capabilities;
     let nonce = std::mem::take(&mut link.nonce);
     let reader = PacketReader::after(std::mem::take(input).into_bytes());
     let Some((client, backend, registration)) = link.parts() else {
         return Err(SessionError::Closed(Party::Backend));
     };
-    let mut login = Authentication::new((client, reader), backend, nonce, client_timeout, None);
+    let mut login = Authentication::new((client, reader), backend, nonce, &context, None);
     let decision = unless_expired(registration, attempt(&mut login, capabilities))
         .await
         .flatten();
@@ -97,15 +98,22 @@ async fn attempt(
     if let Ok(change) = ChangeUser::decode(&payload, capabilities) {
         login.plugin_name = change.auth_plugin_name.to_vec();
         let answer = login.first_answer(change.auth_plugin_name, change.auth_response)?;
-        if let FirstAnswer::Password(key_request) = answer {
-            login.password = Some(change.auth_response.to_vec());
-            let mut with_request = Vec::new();
+        let auth_response = match answer {
+            FirstAnswer::Relay => None,
+            FirstAnswer::Password(key_request) => {
+                login.password = Some(change.auth_response.to_vec());
+                Some(vec![key_request])
+            }
+            FirstAnswer::OfferKey(_) => Some(login.password_under_our_key().await?),
+        };
+        if let Some(auth_response) = &auth_response {
+            let mut changed = Vec::new();
             ChangeUser {
-                auth_response: &[key_request],
+                auth_response,
                 ..change
             }
-            .encode(capabilities, &mut with_request);
-            payload = with_request;
+            .encode(capabilities, &mut changed);
+            payload = changed;
         }
     }
     login.start_command(&payload).await?;

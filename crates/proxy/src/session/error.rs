@@ -31,6 +31,9 @@ pub(crate) enum SessionError {
     /// The peer took no bytes for longer than it may.
     #[error("{0} took nothing for {1:?}")]
     Stuck(Party, Duration),
+    /// The TLS handshake failed.
+    #[error("TLS with {0} failed: {1}{hint}", hint = tls_hint(*.0, .1))]
+    Tls(Party, io::Error),
     /// An exchange that has no end.
     #[error("{0} goes on with the login for ever")]
     Endless(Party),
@@ -66,6 +69,18 @@ pub(crate) enum SessionError {
     BackendTaken,
 }
 
+/// What helps where a client does not trust us.
+fn tls_hint(party: Party, error: &io::Error) -> &'static str {
+    let is_refusal = party == Party::Client && error.to_string().contains("alert");
+    match is_refusal {
+        true => {
+            " (the client may not trust this proxy's certificate: give it --ssl-cert and --ssl-key that it trusts, or the \
+             backend's own, or let its TLS through with --client-ssl-mode=PASSTHROUGH)"
+        }
+        false => "",
+    }
+}
+
 /// An ERR of our own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Refusal {
@@ -90,6 +105,7 @@ impl SessionError {
             | Self::Io(party, _)
             | Self::Silent(party, _)
             | Self::Stuck(party, _)
+            | Self::Tls(party, _)
             | Self::Endless(party)
             | Self::Malformed(party, _) => *party == Party::Client,
             Self::Refused(_) | Self::Denied | Self::NoBackend(_) | Self::Answered(_) => true,
@@ -126,6 +142,11 @@ impl SessionError {
                 code: error_code::SERVER_SHUTDOWN,
                 sql_state: *b"08S01",
                 message: format!("(proxy) backend {backend} was taken out of service"),
+            }),
+            Self::Tls(Party::Backend, error) => Some(Refusal {
+                code: error_code::HANDSHAKE_ERROR,
+                sql_state: *b"08S01",
+                message: format!("(proxy) TLS with backend {backend} failed: {error}"),
             }),
             Self::Silent(Party::Client, timeout) => Some(Refusal {
                 code: error_code::NET_READ_INTERRUPTED,

@@ -354,11 +354,6 @@ impl Link {
         &self.registration
     }
 
-    /// Each wait for a client that is logging in, again too.
-    pub(super) fn login_timeout(&self) -> Duration {
-        self.context.settings.login_timeout
-    }
-
     fn poll_read(
         &mut self,
         task: &mut Task<'_>,

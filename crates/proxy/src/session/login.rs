@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backend::abandoned_login::{self, Stage};
 use backend::packet_io::{PacketReader, write_packet};
-use backend::{ClientCount, ServerSession, Settings, Stream};
+use backend::{Address, ClientCount, ServerSession, Settings, Stream};
 use protocol::change_user::ChangeUser;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10, SslRequest};
 use protocol::response::{ErrPacket, error_code};
@@ -24,6 +24,7 @@ use super::error::{Party, Refusal, SessionError};
 use super::script::Script;
 use super::{last_words, unless_expired};
 use crate::register::Registration;
+use crate::tls::{ClientTlsMode, TlsSettings, server_name};
 
 /// What both sides may agree on. The rest needs the proxy's help (TLS, compression) or is unknown to it.
 const RELAYED: Capabilities = Capabilities::from_bits_retain(0x3f_ffff_ffff)
@@ -46,6 +47,8 @@ pub(super) struct LoggedIn {
     pub(super) nonce: Vec<u8>,
     /// What the client sent behind its login.
     pub(super) rest: Vec<u8>,
+    /// The client logs in at its backend under TLS of theirs: nothing can be seen of it.
+    pub(super) is_tunnel: bool,
 }
 
 /// What came of the exchange with one backend.
@@ -55,6 +58,8 @@ enum Admission {
     Script(ClientLogin),
     /// The client logs in on another connection.
     Elsewhere(Elsewhere),
+    /// Client and backend go on under TLS of theirs.
+    Tunnel,
 }
 
 /// A client that has been greeted and has said who it is.
@@ -62,6 +67,8 @@ struct ClientLogin {
     response: HandshakeResponse41,
     /// What was agreed on with it.
     capabilities: Capabilities,
+    /// Of its packet.
+    sequence_id: u8,
 }
 
 /// Another connection for it.
@@ -94,6 +101,8 @@ enum Start {
 struct Server<'a> {
     /// The backend's.
     index: usize,
+    address: &'a Address,
+    tls: &'a TlsSettings,
     handshake: &'a HandshakeV10,
     /// Of an idle connection.
     session: Option<&'a ServerSession>,
@@ -102,8 +111,6 @@ struct Server<'a> {
 /// An authentication plugin that no account has: a backend that reads this name asks again, with the account's plugin and
 /// a nonce of its own. An answer to another backend's nonce would be of no use to it.
 const UNKNOWN_PLUGIN: &[u8] = b"mysql_proxy_switch";
-/// Of the client's own packet.
-const LOGIN_SEQUENCE_ID: u8 = 1;
 
 /// Relays the login.
 ///
@@ -121,9 +128,20 @@ pub(super) async fn log_in(
         let with = (context, registration, script.as_deref_mut());
         let exchange = exchange((&mut client, reader), connected, start, with);
         let (admission, left) = exchange.await?;
-        let (login, status) = match admission {
-            Admission::Backend(login, status) => (login, status),
-            Admission::Script(login) => (login, StatusFlags::AUTOCOMMIT),
+        let mut is_tunnel = false;
+        let (username, capabilities, status) = match admission {
+            Admission::Backend(login, status) => {
+                (login.response.username, login.capabilities, status)
+            }
+            Admission::Script(login) => (
+                login.response.username,
+                login.capabilities,
+                StatusFlags::AUTOCOMMIT,
+            ),
+            Admission::Tunnel => {
+                is_tunnel = true;
+                (Vec::new(), Capabilities::empty(), StatusFlags::AUTOCOMMIT)
+            }
             Admission::Elsewhere(elsewhere) => {
                 reader = left.reader;
                 let Elsewhere {
@@ -138,13 +156,14 @@ pub(super) async fn log_in(
         };
         return Ok(LoggedIn {
             client,
-            username: login.response.username,
+            username,
             backend: left.backend,
             session: left.session,
-            capabilities: login.capabilities,
+            capabilities,
             status,
             nonce: left.nonce,
             rest: left.reader.into_rest(),
+            is_tunnel,
         });
     }
 }
@@ -183,11 +202,14 @@ async fn exchange(
         (client, reader),
         &mut backend,
         nonce.unwrap_or_else(|| handshake.auth_plugin_data.clone()),
-        context.settings.login_timeout,
+        context,
         script.as_deref_mut(),
     );
+    let tls = context.tls();
     let server = Server {
         index: count.backend().index(),
+        address: count.backend().address(),
+        tls: &tls,
         handshake: &handshake,
         session: session.as_deref(),
     };
@@ -213,6 +235,10 @@ async fn exchange(
             let deadline = context.settings.login_timeout;
             tell(client, sequence_id, &held_back, deadline).await?;
             Ok((Admission::Backend(login, status), left))
+        }
+        Ok(Admission::Tunnel) => {
+            left.backend = Some((backend, count));
+            Ok((Admission::Tunnel, left))
         }
         Ok(admission) => {
             leaving.leave(backend, &count).await;
@@ -331,7 +357,11 @@ async fn greet(
     mut greeting: Vec<u8>,
     server: Server<'_>,
 ) -> Result<Admission, SessionError> {
-    let offered = server.handshake.capabilities & RELAYED;
+    let mut offered = server.handshake.capabilities & RELAYED;
+    let offers_tls = server
+        .tls
+        .is_offered(login.streams().1, server.handshake.capabilities);
+    offered.set(Capabilities::SSL, offers_tls);
     HandshakeV10::patch_capabilities(&mut greeting, offered)
         .map_err(|error| SessionError::Malformed(Party::Backend, error))?;
     if let Some(script) = &mut login.script
@@ -340,12 +370,16 @@ async fn greet(
         return Err(SessionError::Answered(response.payloads));
     }
     login.send_client(&greeting).await?;
-    let mut payload = client_login(login).await?;
+    let Some(mut payload) = client_login(login, server.tls, offers_tls).await? else {
+        return Ok(Admission::Tunnel);
+    };
     let mut response = decode(&payload)?;
     // What was not offered is not for the backend to see; the rest stays the client's business.
     let masked = server.handshake.capabilities - offered;
-    response.capabilities -= masked;
+    response.capabilities -= masked | Capabilities::SSL;
     let capabilities = response.capabilities & offered;
+    let capabilities = server.tls.pool_key(login.streams().0, capabilities);
+    let sequence_id = login.client_sequence_id;
     HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
         .map_err(|error| SessionError::Malformed(Party::Client, error))?;
     match ask_script(login, &response, capabilities).await? {
@@ -358,6 +392,7 @@ async fn greet(
             let login = ClientLogin {
                 response,
                 capabilities,
+                sequence_id,
             };
             return Ok(Admission::Script(login));
         }
@@ -365,6 +400,7 @@ async fn greet(
             let login = ClientLogin {
                 response,
                 capabilities,
+                sequence_id,
             };
             return Ok(Admission::Elsewhere(Elsewhere {
                 login,
@@ -376,11 +412,12 @@ async fn greet(
     let client = ClientLogin {
         response,
         capabilities,
+        sequence_id,
     };
     match server.session {
         Some(session) => reuse(login, client, (server.index, session)).await,
         None => {
-            send_login(login, payload, &client.response).await?;
+            send_login(login, payload, &client.response, server).await?;
             decide(login, client).await
         }
     }
@@ -392,12 +429,13 @@ async fn switch(
     client: ClientLogin,
     server: Server<'_>,
 ) -> Result<Admission, SessionError> {
-    login.client_sequence_id = LOGIN_SEQUENCE_ID;
+    login.client_sequence_id = client.sequence_id;
     if let Some(session) = server.session {
         return reuse(login, client, (server.index, session)).await;
     }
     let capabilities = client.capabilities;
-    let missing = (capabilities | Capabilities::PLUGIN_AUTH) - server.handshake.capabilities;
+    let needed = (capabilities | Capabilities::PLUGIN_AUTH) - Capabilities::SSL;
+    let missing = needed - server.handshake.capabilities;
     if !missing.is_empty() || !capabilities.contains(Capabilities::PLUGIN_AUTH) {
         return Err(refused(format!(
             "(proxy) the backend that the script chose does not speak as the one that greeted: {missing:?}"
@@ -405,12 +443,13 @@ async fn switch(
     }
     let mut payload = Vec::new();
     HandshakeResponse41 {
-        capabilities,
+        capabilities: capabilities - Capabilities::SSL,
         auth_plugin_name: UNKNOWN_PLUGIN.to_vec(),
         auth_response: Vec::new(),
         ..client.response.clone()
     }
     .encode(&mut payload);
+    secure(login, &mut payload, server).await?;
     login.send_backend(&payload).await?;
     decide(login, client).await
 }
@@ -521,7 +560,7 @@ async fn connect_elsewhere(
             let error = refused(format!(
                 "(proxy) no way to backend {number}, which the script chose: {reason}"
             ));
-            last_words::tell(client, LOGIN_SEQUENCE_ID, &error, "").await;
+            last_words::tell(client, login.sequence_id, &error, "").await;
             Err(error)
         }
     }
@@ -590,28 +629,98 @@ async fn ask_script(
     }
 }
 
-/// The client's own packet has the id 1 here as there.
+/// The client's login, under TLS where that is wanted.
 async fn send_login(
     login: &mut Authentication<'_>,
     mut payload: Vec<u8>,
     response: &HandshakeResponse41,
+    server: Server<'_>,
 ) -> Result<(), SessionError> {
     login.plugin_name.clone_from(&response.auth_plugin_name);
+    // How a password crosses depends on whether the backend's side is secure, so that comes first.
+    secure(login, &mut payload, server).await?;
     let answer = login.first_answer(&response.auth_plugin_name, &response.auth_response)?;
-    if let FirstAnswer::Password(key_request) = answer {
-        login.password = Some(response.auth_response.clone());
-        payload.clear();
-        HandshakeResponse41 {
-            auth_response: vec![key_request],
-            ..response.clone()
+    let auth_response = match answer {
+        FirstAnswer::Relay => return login.send_backend(&payload).await,
+        FirstAnswer::Password(key_request) => {
+            login.password = Some(response.auth_response.clone());
+            vec![key_request]
         }
-        .encode(&mut payload);
+        FirstAnswer::OfferKey(_) => login.password_under_our_key().await?,
+    };
+    payload.clear();
+    let mut capabilities = response.capabilities;
+    capabilities.set(Capabilities::SSL, login.streams().1.is_tls());
+    HandshakeResponse41 {
+        capabilities,
+        auth_response,
+        ..response.clone()
     }
+    .encode(&mut payload);
     login.send_backend(&payload).await
 }
 
-/// The client's first packet; garbage is answered as a server answers it.
-async fn client_login(login: &mut Authentication<'_>) -> Result<Vec<u8>, SessionError> {
+/// TLS with the backend, where it is wanted, before it gets this login.
+async fn secure(
+    login: &mut Authentication<'_>,
+    payload: &mut Vec<u8>,
+    server: Server<'_>,
+) -> Result<(), SessionError> {
+    let (client, backend) = login.streams();
+    let no_tls = |reason: &str| {
+        let address = server.address;
+        refused(format!("(proxy) no TLS with backend {address}: {reason}"))
+    };
+    let wanted = server
+        .tls
+        .is_wanted(client, backend, server.handshake.capabilities)
+        .map_err(no_tls)?;
+    if !wanted {
+        return Ok(());
+    }
+    let connector = server.tls.connector.as_ref();
+    let connector = connector.ok_or_else(|| no_tls("it is not set up"))?;
+    let name = server_name(server.address).ok_or_else(|| no_tls("it has no name"))?;
+    let response = HandshakeResponse41::decode(payload)
+        .map_err(|error| SessionError::Malformed(Party::Client, error))?;
+    HandshakeResponse41::patch_capabilities(payload, response.capabilities | Capabilities::SSL)
+        .map_err(|error| SessionError::Malformed(Party::Client, error))?;
+    // Its beginning is the request for TLS.
+    let request = payload.get(..SslRequest::BYTES).unwrap_or_default();
+    login.connect_tls(request, connector, name).await
+}
+
+/// The client's login, under TLS if it wants that. `None` where it is for the backend to read.
+async fn client_login(
+    login: &mut Authentication<'_>,
+    tls: &TlsSettings,
+    offers_tls: bool,
+) -> Result<Option<Vec<u8>>, SessionError> {
+    login.expect_tls(offers_tls);
+    let mut payload = first_packet(login).await?;
+    if offers_tls && SslRequest::is(&payload) {
+        match (tls.client_mode, &tls.acceptor) {
+            (ClientTlsMode::Passthrough, _) | (_, None) => {
+                login.send_backend(&payload).await?;
+                return Ok(None);
+            }
+            (_, Some(acceptor)) => login.accept_tls(acceptor).await?,
+        }
+        payload = first_packet(login).await?;
+    }
+    login.expect_tls(false);
+    if tls.client_mode == ClientTlsMode::Required && !login.streams().0.is_secure() {
+        return Err(SessionError::Refused(Refusal::new(
+            error_code::SECURE_TRANSPORT_REQUIRED,
+            ErrPacket::GENERAL_ERROR,
+            "(proxy) connections without TLS are refused (--client-ssl-mode=REQUIRED)",
+        )));
+    }
+    Ok(Some(payload))
+}
+
+/// Garbage is answered as a server answers it.
+async fn first_packet(login: &mut Authentication<'_>) -> Result<Vec<u8>, SessionError> {
     match login.client_packet().await {
         Ok(packet) => Ok(packet.payload),
         Err(SessionError::Malformed(Party::Client, error)) => Err(bad_handshake(&error)),

@@ -40,6 +40,7 @@ pub(super) async fn log_in(
             status: StatusFlags::AUTOCOMMIT,
             nonce: Vec::new(),
             rest,
+            is_tunnel: false,
         }),
         Err(error) => {
             last_words::tell(&mut client, sequence_id, &error, "(script)").await;

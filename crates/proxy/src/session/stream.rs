@@ -33,6 +33,26 @@ pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<(), Ses
     }
 }
 
+/// Copies what client and backend say under TLS of theirs, until one of them closes. Whether they are busy is not seen: a
+/// proxy that stops lets them go on for as long as any.
+pub(super) async fn tunnel(link: &mut Link) -> Result<(), SessionError> {
+    let mut input = Buffer::default();
+    let mut output = Buffer::default();
+    loop {
+        let has_ended = match link.hear(&mut input, Phase::Expired).await? {
+            Heard::Client(bytes) => bytes == 0,
+            Heard::Backend => link.read_backend(&mut output).await? == 0,
+        };
+        if has_ended {
+            return Ok(());
+        }
+        link.write_client(output.bytes()).await?;
+        give_up(&mut output);
+        send(link, &mut input).await?;
+        input.release_if_empty();
+    }
+}
+
 /// Waits for the first bytes of the first packet.
 async fn is_refused(
     link: &mut Link,

@@ -42,6 +42,7 @@ impl Played {
             session: None,
             nonce: vec![],
             rest: vec![],
+            is_tunnel: false,
         };
         let session = tokio::spawn(async move {
             let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
@@ -86,12 +87,8 @@ fn context() -> Arc<Context> {
     let address: backend::Address = "sakila:3306".parse().unwrap();
     let servers = vec![(address.clone(), backend::Role::ReadWrite)];
     let settings = Settings::new(Some(address), servers.clone());
-    Arc::new(Context {
-        backends: Backends::new(servers, settings.balance),
-        settings,
-        shutdown: Shutdown::new(),
-        scripts: None,
-    })
+    let backends = Backends::new(servers, settings.balance);
+    Arc::new(Context::new(settings, backends, Shutdown::new(), None))
 }
 
 async fn read(stream: &mut UnixStream, bytes: usize) -> Vec<u8> {
