@@ -4,19 +4,24 @@ use mlua::{Function, Lua, Result, Table};
 
 use crate::callback;
 use crate::proxy_modules::{self, LuaModule};
-use crate::{mysql_password, mysql_proto, mysql_tokenizer};
+use crate::{Shutdown, chassis, glib2, lfs, mysql_password, mysql_proto, mysql_tokenizer, posix};
 
 type Create = fn(&Lua) -> Result<Table>;
 
 /// What scripts require, and the global variable that the module is in from then on.
 const MODULES: &[(&str, &str, Create)] = &[
+    ("chassis", "chassis", chassis::module),
+    ("glib2", "glib2", glib2::module),
+    ("lfs", "lfs", lfs::module),
     ("mysql.password", "password", mysql_password::module),
     ("mysql.proto", "proto", mysql_proto::module),
     ("mysql.tokenizer", "tokenizer", mysql_tokenizer::module),
+    ("posix", "posix", posix::module),
 ];
 
 /// Puts the modules where `require` looks first. They are made when a script asks for them.
-pub(crate) fn preload(lua: &Lua) -> Result<()> {
+pub(crate) fn preload(lua: &Lua, shutdown: &Shutdown) -> Result<()> {
+    lua.set_app_data(shutdown.clone());
     let package: Table = lua.globals().raw_get("package")?;
     let preload: Table = package.raw_get("preload")?;
     let loaded: Table = package.raw_get("loaded")?;

@@ -630,9 +630,15 @@ fn what_cannot_be_saved_or_loaded_is_an_error() {
     );
     fails(&load, &vec![b' '; 2 << 20], "more than 1048576 bytes");
     fails(&save, b"precious", "no saved configuration");
-    let missing = format!("{load}.missing").replace("f\".missing", "missing\"");
-    let value = scope.value(&format!("handle([=[{missing}]=])"));
-    assert!(value.contains("No such file"), "{value}");
+    for (statement, message) in [
+        ("LOAD CONFIG FROM '/nowhere/file'", "No such file"),
+        ("SAVE CONFIG INTO '/nowhere/file'", "No such file"),
+        ("LOAD CONFIG FROM '/dev/zero'", "not a regular file"),
+        ("SAVE CONFIG INTO '/tmp'", "not a regular file"),
+    ] {
+        let value = scope.value(&format!("handle([=[PROXY {statement}]=])"));
+        assert!(value.contains(message), "{value}");
+    }
 }
 
 #[test]
