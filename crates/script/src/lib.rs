@@ -24,6 +24,7 @@ mod injection_object;
 mod interpreter;
 mod lent;
 mod lfs;
+mod lpeg;
 mod lua_file;
 mod modules;
 mod mysql_password;

@@ -4,7 +4,9 @@ use mlua::{Function, Lua, Result, Table};
 
 use crate::callback;
 use crate::proxy_modules::{self, LuaModule};
-use crate::{Shutdown, chassis, glib2, lfs, mysql_password, mysql_proto, mysql_tokenizer, posix};
+use crate::{
+    Shutdown, chassis, glib2, lfs, lpeg, mysql_password, mysql_proto, mysql_tokenizer, posix,
+};
 
 type Create = fn(&Lua) -> Result<Table>;
 
@@ -39,15 +41,14 @@ pub(crate) fn preload(lua: &Lua, shutdown: &Shutdown) -> Result<()> {
     for module in proxy_modules::MODULES {
         preload.raw_set(module.name, lua_loader(lua, module)?)?;
     }
-    Ok(())
+    lpeg::install(lua)
 }
 
 /// As `module("proxy.tokenizer")` did, it also sets `proxy.tokenizer`, for the connection that loads it first.
 fn lua_loader(lua: &Lua, module: &'static LuaModule) -> Result<Function> {
-    let globals = lua.globals();
     callback::create(lua, move |lua, ()| {
         let table = module.create(lua)?;
-        let proxy: Table = globals.raw_get("proxy")?;
+        let proxy: Table = lua.globals().raw_get("proxy")?;
         proxy.set(module.key(), &table)?;
         Ok(table)
     })
