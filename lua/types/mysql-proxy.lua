@@ -285,6 +285,43 @@
 ---@field Result table A class: `passed`, `failed`, `failures`, and `print()`.
 ---@field Suite table A class: `new({ result = ... })`, `run()` for all global variables of the caller that begin with `Test`, and `exit_code()`.
 
+--- The log, and the end of the program. Also the global `chassis` once it is required. From then on `print` is `chassis.message` in all scripts of the Lua state: it logs its first argument; what it was is `os.print`.
+---@class mysql_proxy.Chassis
+---@field log fun(level: "error"|"critical"|"warning"|"message"|"info"|"debug"|nil, message?: string|number) Logs a line, `(FILE:LINE) MESSAGE`; nil for a level is `message`. No level ends the program.
+---@field critical fun(message?: string|number) As `log` of this level.
+---@field warning fun(message?: string|number) As `log` of this level.
+---@field message fun(message?: string|number) As `log` of this level.
+---@field info fun(message?: string|number) As `log` of this level.
+---@field debug fun(message?: string|number) As `log` of this level.
+---@field set_shutdown fun() Ends the program as SIGTERM does: idle sessions at once, others within `--shutdown-timeout`.
+---@field get_stats fun(name?: string): table|nil By name in any case, or all in one table: `chassis` has `lua_mem_bytes`, what the values of the Lua state take, and `lua_mem_bytes_max`, the most of it that `get_stats` has seen. nil for other names.
+---@field mem_profile fun() Logs `lua_mem_bytes`.
+
+--- Files and directories, as LuaFileSystem 1.2 has them; what cannot be done is nil and a message. Also the global `lfs` once it is required.
+---@class mysql_proxy.Lfs
+---@field attributes fun(path: string, member_or_table?: string|table): table|string|number|nil, string? What a path leads to, as a table, in the given table, or one member of it: `mode` (`file`, `directory`, `socket`, `named pipe`, `char device`, `block device`, `other`), `size`, `dev`, `ino`, `nlink`, `uid`, `gid`, `rdev`, `blocks`, `blksize`, and in seconds since 1970 `access`, `modification`, `change`.
+---@field chdir fun(path: string): true|nil, string? Changes the working directory, of the whole process.
+---@field currentdir fun(): string|nil, string? The working directory.
+---@field dir fun(path: string): fun(): string|nil An iterator over the names in a directory, `.` and `..` among them. Raises an error where it cannot be read.
+---@field mkdir fun(path: string): true|nil, string? Makes a directory.
+---@field rmdir fun(path: string): true|nil, string? Removes an empty directory.
+---@field touch fun(path: string, access?: number, modification?: number): true|nil, string? Sets a file's times, in seconds since 1970: now unless given, both to the first one where the second is left out.
+---@field lock fun(file: file*, mode: "r"|"w", start?: integer, length?: integer): true|nil, string? Locks an open file, or some bytes of it, against other processes; `r` shares it. It does not wait.
+---@field unlock fun(file: file*, start?: integer, length?: integer): true|nil, string? Unlocks it.
+
+--- Processes and users. Also the global `posix` once it is required.
+---@class mysql_proxy.Posix
+---@field getpid fun(): integer The proxy's process.
+---@field getuid fun(): integer The user that it runs as.
+---@field getpwuid fun(uid: integer): { name: string, uid: integer, gid: integer, dir: string, shell: string }|nil A user of the system; nil where there is none of this number.
+---@field kill fun(pid: integer, signal: integer): integer Sends a signal, or with 0 asks whether it could be sent: 0, or -1 when it could not.
+
+--- Sleep, MD5, and the time of day. Also the global `glib2` once it is required.
+---@class mysql_proxy.Glib2
+---@field usleep fun(microseconds: integer) Waits. So do all other connections of the Lua state, and what else its thread serves.
+---@field md5 fun(text: string): string The MD5 sum, as 32 hexadecimal digits.
+---@field get_current_time fun(): { tv_sec: integer, tv_usec: integer } The time since 1970, in seconds and microseconds.
+
 ---@type mysql_proxy.Proxy
 proxy = {}
 

@@ -3,15 +3,28 @@
 //! On Debian and Ubuntu the missing packages are installed; elsewhere the commands are named and the
 //! user installs them. None of the packages starts a service.
 
-use std::{env, path::Path, process::Command};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use anyhow::{Result, bail};
 
 /// A command that the tests run, and the Debian package that has it.
+#[derive(Clone, Copy)]
 struct Tool {
     command: &'static str,
     package: &'static str,
 }
+
+/// Lua modules in C, and the Debian packages that have them. Tests of those that are not installed are skipped.
+const LUA_MODULES: [(&str, &str); 4] = [
+    ("cjson.so", "lua-cjson"),
+    ("lfs.so", "lua-filesystem"),
+    ("lpeg.so", "lua-lpeg"),
+    ("socket/core.so", "lua-socket"),
+];
 
 const TOOLS: [Tool; 4] = [
     Tool {
@@ -34,24 +47,33 @@ const TOOLS: [Tool; 4] = [
 
 /// Installs the missing packages, or says what to install.
 pub(crate) fn install_missing() -> Result<()> {
-    let missing: Vec<&Tool> = TOOLS
-        .iter()
+    let missing: Vec<Tool> = TOOLS
+        .into_iter()
         .filter(|tool| !is_installed(tool.command))
         .collect();
-    if missing.is_empty() {
-        println!("MariaDB server and client, sysbench: installed");
+    if !is_installed("apt-get") {
+        return match missing.as_slice() {
+            [] => Ok(()),
+            missing => bail!(
+                "not found: {}. Install the MariaDB 10.11 (or later) server and client and sysbench with the \
+                 packages of this system, without enabling the server as a service, and run this again",
+                missing
+                    .iter()
+                    .map(|tool| tool.command)
+                    .collect::<Vec<_>>()
+                    .join(", ")
+            ),
+        };
+    }
+    let modules = LUA_MODULES.into_iter();
+    let modules = modules.filter(|(file, _)| !lua_module(file).is_file());
+    let mut packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
+    packages.extend(modules.map(|(_, package)| package));
+    packages.dedup();
+    if packages.is_empty() {
+        println!("MariaDB server and client, sysbench, Lua modules: installed");
         return Ok(());
     }
-    if !is_installed("apt-get") {
-        let commands: Vec<_> = missing.iter().map(|tool| tool.command).collect();
-        bail!(
-            "not found: {}. Install the MariaDB 10.11 (or later) server and client and sysbench with the \
-             packages of this system, without enabling the server as a service, and run this again",
-            commands.join(", ")
-        );
-    }
-    let mut packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
-    packages.dedup();
     if !is_root() {
         bail!(
             "packages are missing and only root can install them. Run\n    \
@@ -61,6 +83,12 @@ pub(crate) fn install_missing() -> Result<()> {
     }
     println!("installing {}", packages.join(", "));
     apt_install(&packages)
+}
+
+/// Where Debian's packages put it.
+fn lua_module(file: &str) -> PathBuf {
+    let directory = format!("/usr/lib/{}-linux-gnu/lua/5.1", env::consts::ARCH);
+    Path::new(&directory).join(file)
 }
 
 /// Is the command in the PATH or where Debian keeps servers?

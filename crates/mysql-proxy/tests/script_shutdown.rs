@@ -83,6 +83,30 @@ fn idle_sessions_end_at_once_and_busy_ones_get_their_time() {
     ends_well(&mut proxy, 5);
 }
 
+/// As SIGTERM: whoever asked gets an answer first.
+#[test]
+fn a_script_ends_the_process() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(&format!(
+        "local chassis = require('chassis')
+         local print = os.print
+         {SCRIPT}
+         local read_query_before = read_query
+         function read_query(packet)
+           if packet:find('shutdown', 1, true) then chassis.set_shutdown() end
+           return read_query_before(packet)
+         end"
+    ));
+    let mut proxy = script.proxy(&[&server], &[LONG, "--lua-states=2"]);
+    let (mut idle, mut asking) = (connect(&proxy), connect(&proxy));
+    let result = asking.query("SELECT 'shutdown'").expect("an answer");
+    assert_eq!(result.rows.len(), 1);
+    is_told(&mut idle);
+    is_told(&mut asking);
+    proxy.wait_for_log("the script shuts the proxy down", DEADLINE);
+    ends_well(&mut proxy, 2);
+}
+
 #[test]
 fn what_is_busy_for_too_long_is_told_and_ended() {
     let server = MariaDb::start(&[]);

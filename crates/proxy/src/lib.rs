@@ -100,7 +100,11 @@ impl Proxy {
         } = self;
         let backends = Backends::new(settings.backends.iter().cloned(), settings.balance);
         let scripts = match settings.script.clone() {
-            Some(script) => Some(Scripts::new(script).map_err(io::Error::other)?),
+            Some(mut script) => {
+                let shutdown = shutdown.clone();
+                script.options.shutdown = script::Shutdown::new(move || shutdown.drain());
+                Some(Scripts::new(script).map_err(io::Error::other)?)
+            }
             None => None,
         };
         let context = Arc::new(Context::new(settings, backends, shutdown, scripts));

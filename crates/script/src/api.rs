@@ -133,8 +133,8 @@ fn find(fields: &'static [Field], key: &Value, other_than: Access) -> Option<&'s
 /// All objects, in the order of the documentation.
 pub fn objects() -> Vec<Object> {
     use crate::{
-        fields, injection_object, mysql_password, mysql_proto, mysql_tokenizer, object,
-        proxy_modules, proxy_table, response,
+        chassis, fields, glib2, injection_object, lfs, mysql_password, mysql_proto,
+        mysql_tokenizer, object, posix, proxy_modules, proxy_table, response,
     };
     let mut objects = vec![
         proxy_table::PROXY,
@@ -160,6 +160,7 @@ pub fn objects() -> Vec<Object> {
         mysql_tokenizer::TOKEN,
     ];
     objects.extend(proxy_modules::MODULES.iter().map(|module| module.object));
+    objects.extend([chassis::MODULE, lfs::MODULE, posix::MODULE, glib2::MODULE]);
     objects
 }
 

@@ -11,21 +11,27 @@
 pub mod api;
 mod builtin_module;
 mod callback;
+mod chassis;
 mod connection;
 mod constants;
 mod decision;
 mod dispatch;
 mod fields;
+mod glib2;
 mod hook;
 mod injection;
 mod injection_object;
 mod interpreter;
 mod lent;
+mod lfs;
+mod lpeg;
+mod lua_file;
 mod modules;
 mod mysql_password;
 mod mysql_proto;
 mod mysql_tokenizer;
 mod object;
+mod posix;
 mod proxy_modules;
 mod proxy_table;
 mod raw_call;
@@ -37,6 +43,7 @@ mod shared;
 mod state;
 mod watchdog;
 
+pub use chassis::Shutdown;
 pub use connection::{
     Applicant, BackendState, BackendView, Connection, Endpoint, Greeting, Hold, Login, Peer, Taken,
 };

@@ -4,19 +4,26 @@ use mlua::{Function, Lua, Result, Table};
 
 use crate::callback;
 use crate::proxy_modules::{self, LuaModule};
-use crate::{mysql_password, mysql_proto, mysql_tokenizer};
+use crate::{
+    Shutdown, chassis, glib2, lfs, lpeg, mysql_password, mysql_proto, mysql_tokenizer, posix,
+};
 
 type Create = fn(&Lua) -> Result<Table>;
 
 /// What scripts require, and the global variable that the module is in from then on.
 const MODULES: &[(&str, &str, Create)] = &[
+    ("chassis", "chassis", chassis::module),
+    ("glib2", "glib2", glib2::module),
+    ("lfs", "lfs", lfs::module),
     ("mysql.password", "password", mysql_password::module),
     ("mysql.proto", "proto", mysql_proto::module),
     ("mysql.tokenizer", "tokenizer", mysql_tokenizer::module),
+    ("posix", "posix", posix::module),
 ];
 
 /// Puts the modules where `require` looks first. They are made when a script asks for them.
-pub(crate) fn preload(lua: &Lua) -> Result<()> {
+pub(crate) fn preload(lua: &Lua, shutdown: &Shutdown) -> Result<()> {
+    lua.set_app_data(shutdown.clone());
     let package: Table = lua.globals().raw_get("package")?;
     let preload: Table = package.raw_get("preload")?;
     let loaded: Table = package.raw_get("loaded")?;
@@ -34,15 +41,14 @@ pub(crate) fn preload(lua: &Lua) -> Result<()> {
     for module in proxy_modules::MODULES {
         preload.raw_set(module.name, lua_loader(lua, module)?)?;
     }
-    Ok(())
+    lpeg::install(lua)
 }
 
 /// As `module("proxy.tokenizer")` did, it also sets `proxy.tokenizer`, for the connection that loads it first.
 fn lua_loader(lua: &Lua, module: &'static LuaModule) -> Result<Function> {
-    let globals = lua.globals();
     callback::create(lua, move |lua, ()| {
         let table = module.create(lua)?;
-        let proxy: Table = globals.raw_get("proxy")?;
+        let proxy: Table = lua.globals().raw_get("proxy")?;
         proxy.set(module.key(), &table)?;
         Ok(table)
     })

@@ -1,5 +1,8 @@
 //! `mysql.tokenizer`: SQL as tokens. What they are is said in `sql`.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use mlua::{AnyUserData, IntoLua, Lua, MetaMethod, Result, Table, UserData, UserDataFields, Value};
 use sql::TokenId;
 
@@ -77,33 +80,40 @@ fn tokenize(lua: &Lua, sql: Value) -> Result<AnyUserData> {
     if u32::try_from(sql.len()).is_err() {
         return Err(mlua::Error::runtime("tokenize: the text is too long"));
     }
-    let mut tokens = Tokens::default();
+    let mut texts = Vec::new();
+    let mut entries = Vec::new();
     for token in sql::tokenize(&sql) {
-        if tokens.entries.len() == TOKENS_MAX {
+        if entries.len() == TOKENS_MAX {
             return Err(mlua::Error::runtime(format!(
                 "tokenize: the text has more than {TOKENS_MAX} tokens"
             )));
         }
-        tokens.texts.extend_from_slice(&token.text);
+        texts.extend_from_slice(&token.text);
         let from = token.raw.as_ptr().addr() - sql.as_ptr().addr();
-        tokens.entries.push(Entry {
+        entries.push(Entry {
             id: Some(token.id),
-            text_end: tokens.texts.len() as u32,
+            text_end: texts.len() as u32,
             raw_from: from as u32,
             raw_end: (from + token.raw.len()) as u32,
         });
     }
-    tokens.sql = sql;
-    lua.create_userdata(tokens)
+    let source = Arc::new(Source { sql, texts });
+    lua.create_userdata(Tokens { source, entries })
 }
 
 /// What `tokenize` gives.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Tokens {
+    source: Arc<Source>,
+    entries: Vec<Entry>,
+}
+
+/// What tokens are pieces of.
+#[derive(Debug)]
+struct Source {
     sql: Vec<u8>,
     /// One behind the other; no longer than `sql`.
     texts: Vec<u8>,
-    entries: Vec<Entry>,
 }
 
 /// A token: where it is in `sql`, and where its text ends in `texts`. There may be millions.
@@ -120,10 +130,11 @@ struct Entry {
 #[derive(Debug)]
 struct Token {
     id: TokenId,
-    text: Vec<u8>,
-    raw: Vec<u8>,
-    /// From 1.
-    position: u32,
+    source: Arc<Source>,
+    /// In `texts`.
+    text: Range<usize>,
+    /// In `sql`.
+    raw: Range<usize>,
 }
 
 impl Tokens {
@@ -137,16 +148,12 @@ impl Tokens {
     fn token(&self, index: usize) -> Option<Token> {
         let entry = self.entries.get(index)?;
         let before = index.checked_sub(1).and_then(|at| self.entries.get(at));
-        let text_from = before.map_or(0, |before| before.text_end) as usize;
-        let text = self.texts.get(text_from..entry.text_end as usize)?;
-        let raw = self
-            .sql
-            .get(entry.raw_from as usize..entry.raw_end as usize)?;
+        let text_from = before.map_or(0, |before| before.text_end);
         Some(Token {
             id: entry.id?,
-            text: text.to_vec(),
-            raw: raw.to_vec(),
-            position: entry.raw_from + 1,
+            source: Arc::clone(&self.source),
+            text: text_from as usize..entry.text_end as usize,
+            raw: entry.raw_from as usize..entry.raw_end as usize,
         })
     }
 }
@@ -184,11 +191,15 @@ impl UserData for Token {
     fn add_fields<F: UserDataFields<Self>>(fields: &mut F) {
         callback::metamethod(fields, MetaMethod::Index, |lua, this: &Self, key: Value| {
             match api::readable(TOKEN_FIELDS, &key) {
-                Some("text") => lua.create_string(&this.text)?.into_lua(lua),
+                Some("text") => lua
+                    .create_string(&this.source.texts[this.text.clone()])?
+                    .into_lua(lua),
                 Some("token_id") => this.id.0.into_lua(lua),
                 Some("token_name") => this.id.name().into_lua(lua),
-                Some("raw") => lua.create_string(&this.raw)?.into_lua(lua),
-                Some("position") => this.position.into_lua(lua),
+                Some("raw") => lua
+                    .create_string(&this.source.sql[this.raw.clone()])?
+                    .into_lua(lua),
+                Some("position") => (this.raw.start + 1).into_lua(lua),
                 _ => Err(mlua::Error::runtime(format!(
                     "tokens[...] has no {} field",
                     callback::key_text(&key)

@@ -21,7 +21,8 @@ use crate::proxy_table::ProxyTable;
 use crate::script_file::{LoggedFaults, ScriptFile, VersionReport};
 use crate::watchdog::{Stopped, Watchdog};
 use crate::{
-    Connection, Decision, Hook, Response, Shared, callback, interpreter, lent, modules, response,
+    Connection, Decision, Hook, Response, Shared, Shutdown, callback, interpreter, lent, modules,
+    response,
 };
 
 /// What a state is made with.
@@ -45,6 +46,8 @@ pub struct Options {
     pub memory_limit: usize,
     /// `proxy.shared`: one for all states.
     pub shared: Arc<Shared>,
+    /// What `chassis.set_shutdown()` does.
+    pub shutdown: Shutdown,
     /// One for all states, too.
     pub(crate) logged_faults: Arc<LoggedFaults>,
 }
@@ -56,7 +59,7 @@ impl Default for Options {
 }
 
 impl Options {
-    /// No module's path is given, nothing is bounded but time and `proxy.shared`.
+    /// No module's path is given, nothing is bounded but time and `proxy.shared`, and scripts cannot end the program.
     pub fn new() -> Self {
         Self {
             lua_path: None,
@@ -68,6 +71,7 @@ impl Options {
             hook_timeout: Some(Duration::from_secs(1)),
             memory_limit: 0,
             shared: Arc::new(Shared::new(64 << 20)),
+            shutdown: Shutdown::new(|| {}),
             logged_faults: Arc::default(),
         }
     }
@@ -161,7 +165,7 @@ impl State {
     fn create(options: &Options) -> mlua::Result<Self> {
         let lua = interpreter::create(options)?;
         callback::install(&lua)?;
-        modules::preload(&lua)?;
+        modules::preload(&lua, &options.shutdown)?;
         let injection = InjectionObject::install(&lua)?;
         let proxy = ProxyTable::install(&lua, &options.shared)?;
         lua.set_memory_limit(options.memory_limit)?;

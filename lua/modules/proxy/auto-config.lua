@@ -7,6 +7,8 @@
 --
 -- Whoever gets a statement to `handle` may do all of that with the rights of the proxy: a script decides whose it shows it.
 
+local lfs = require("lfs")
+
 local auto_config = {}
 
 local QUERY_BYTES_MAX = 128
@@ -83,9 +85,16 @@ local function set(config, module, option, value)
     ok()
 end
 
+-- Anything but a file may make the proxy wait, or never end.
+local function open(name, mode)
+    local kind = lfs.attributes(name, "mode")
+    if kind and kind ~= "file" then return nil, name .. ": not a regular file" end
+    return io.open(name, mode)
+end
+
 -- Writes all settings into a file that `load` reads. `true`, or nil and what is wrong.
 function auto_config.save(config, name)
-    local found = io.open(name, "rb")
+    local found = open(name, "rb")
     if found then
         local head = found:read(#FILE_HEAD)
         found:close()
@@ -102,7 +111,7 @@ function auto_config.save(config, name)
         lines[#lines + 1] = ("        [%q] = %s,\n"):format(option, literal)
     end)
     lines[#lines + 1] = (last_module and "    },\n" or "") .. "}\n"
-    local file, problem = io.open(name, "wb")
+    local file, problem = open(name, "wb")
     if not file then return nil, problem end
     local written, problem = file:write(table.concat(lines))
     local closed, problem_at_end = file:close()
@@ -112,7 +121,7 @@ end
 
 -- The table that a file returns. It is read as Lua that has no global variables.
 local function read(name)
-    local file, problem = io.open(name, "rb")
+    local file, problem = open(name, "rb")
     if not file then return nil, problem end
     local text = file:read(FILE_BYTES_MAX + 1) or ""
     file:close()

@@ -6,8 +6,8 @@ local tokenizer = { tokenize = sql.tokenize }
 
 local TRANSACTION_WORDS = { COMMIT = true, ROLLBACK = true, BEGIN = true, START = true }
 
--- Operators of which the tokenizer makes several tokens.
-local OPERATORS = { ["<=>"] = true, ["<<"] = true, [">>"] = true, ["->"] = true }
+-- Of what servers read as one, the tokenizer makes several tokens.
+local COMPOUNDS = { ["<=>"] = true, ["<<"] = true, [">>"] = true, ["->"] = true, ["\\N"] = true }
 
 -- What stands inside of double quotes for something else; escapes stay as they are.
 local ESCAPES = { ['"'] = '\\"', ["\\"] = "\\\\" }
@@ -84,10 +84,12 @@ function tokenizer.tokens_without_comments(tokens)
     return tokenizer.bare_tokens(tokens)
 end
 
-local function as_name(token)
+-- Away from its dot, not every word is a name: t.key, t.1x, 1e5.t.
+local function as_name(token, is_behind_dot)
     local text, raw = token.text, token.raw
     local needs_quotes = text == "" or text:find("[^%w_$@\128-\255]")
-    if raw then needs_quotes = raw:find("^`") end
+    if raw then needs_quotes = raw:find("^`") or text:find("^%d+[eE]%d+$") end
+    if is_behind_dot then needs_quotes = needs_quotes or text:find("^%d[%w_]*$") or token.token_name ~= "TK_LITERAL" end
     return needs_quotes and quoted_name(text) or text
 end
 
@@ -95,7 +97,7 @@ end
 local function belong_together(token, after)
     if not token.position or token.position + #token.raw ~= after.position then return false end
     local is_word = token.token_name == "TK_LITERAL"
-    return OPERATORS[token.text .. after.text]
+    return COMPOUNDS[token.text .. after.text]
         or is_word and (after.token_name == "TK_STRING" or token.text:find("@$"))
         or after.token_name == "TK_LITERAL" and after.text:find("^@")
 end
@@ -104,19 +106,21 @@ end
 -- Comments are left out, except those that servers read.
 function tokenizer.tokens_to_query(tokens, from, to)
     local kept, parts = without_comments(tokens, from, to), {}
-    local is_glued = false
+    local is_glued, before
     for i, token in ipairs(kept) do
         local name, text = token.token_name, token.text
+        local is_behind_dot = before == "TK_DOT"
         if name == "TK_COMMENT_MYSQL" then
             text = "/*!" .. text .. "*/"
-        elseif name == "TK_LITERAL" then
-            text = as_name(token)
+        elseif name == "TK_LITERAL" or is_behind_dot and name:find("^TK_SQL_") then
+            text = as_name(token, is_behind_dot)
         elseif name == "TK_STRING" then
-            local is_prefixed = is_glued and not kept[i - 1].text:find("@")
+            local is_prefixed = is_glued and not kept[i - 1].text:find("@$")
             text = is_prefixed and token.raw or quoted_string(text)
         end
         is_glued = kept[i + 1] and belong_together(token, kept[i + 1])
         parts[i] = (is_glued or name == "TK_FUNCTION") and text or text .. " "
+        before = name
     end
     return table.concat(parts)
 end

@@ -1,6 +1,8 @@
 //! The modules that come with the program.
 
+mod chassis;
 mod proxy_modules;
+mod system;
 
 use script::{Connection, api};
 
@@ -8,9 +10,13 @@ use crate::support::{Bench, CALCULATOR};
 
 /// All that scripts of MySQL Proxy 0.8.5 may require, but what is written in C elsewhere.
 const MODULES: &[&str] = &[
+    "chassis",
+    "glib2",
+    "lfs",
     "mysql.password",
     "mysql.proto",
     "mysql.tokenizer",
+    "posix",
     "proxy.auto-config",
     "proxy.balance",
     "proxy.commands",

@@ -254,28 +254,39 @@ fn suits(user: &str, applicant: &Applicant<'_>) -> bool {
     applicant.logs_in || user.as_bytes() == applicant.username
 }
 
-/// What `run` logs: `LEVEL message field=value`, in order.
+/// What `run` logs: `LEVEL message field=value`, in order; nothing below INFO.
 pub(crate) fn logged<R>(run: impl FnOnce() -> R) -> (R, Vec<String>) {
-    let lines = Lines::default();
+    logged_from(Level::INFO, run)
+}
+
+/// As [`logged`], but from this level up.
+pub(crate) fn logged_from<R>(level: Level, run: impl FnOnce() -> R) -> (R, Vec<String>) {
+    let lines = Lines {
+        level,
+        lines: Arc::default(),
+    };
     let subscriber = tracing_subscriber::registry().with(lines.clone());
     let result = tracing::subscriber::with_default(subscriber, run);
-    let lines = lines.0.lock().expect("no thread panicked").clone();
+    let lines = lines.lines.lock().expect("no thread panicked").clone();
     (result, lines)
 }
 
-#[derive(Default, Clone)]
-struct Lines(Arc<Mutex<Vec<String>>>);
+#[derive(Clone)]
+struct Lines {
+    level: Level,
+    lines: Arc<Mutex<Vec<String>>>,
+}
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let level = *event.metadata().level();
-        if level > Level::INFO || !event.metadata().target().starts_with("script") {
+        if level > self.level || !event.metadata().target().starts_with("script") {
             return;
         }
         let mut line = Line::default();
         event.record(&mut line);
         let text = format!("{level} {}{}", line.message, line.fields);
-        self.0.lock().expect("no thread panicked").push(text);
+        self.lines.lock().expect("no thread panicked").push(text);
     }
 }
 

@@ -4,7 +4,11 @@ use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
 use script::{BackendView, Login};
+use sql::TokenId;
 
 use super::Scope;
 use crate::support::FakeBackend;
@@ -121,6 +125,11 @@ const STATEMENTS: &[(&str, &str, &str)] = &[
         "GRANT ALL TO ? @ ? , `b` @ `c` ",
         "GRANT ALL TO \"a\"@\"%\" , `b`@`c` ",
     ),
+    (
+        "SELECT t.key, t.1e5, @@global.read_only, t.*",
+        "SELECT `t` . KEY , `t` . `1e5` , @@global . READ_ONLY , `t` . * ",
+        "SELECT t . `key` , t . `1e5` , @@global . `read_only` , t . * ",
+    ),
     ("", "", ""),
     ("-- nothing", "", ""),
 ];
@@ -134,6 +143,108 @@ fn statements_are_normalized_and_rebuilt() {
                 "require('proxy.tokenizer').{function}(proxy.tokenizer.tokenize([==[{sql}]==]))"
             ));
             assert_eq!(&value, expected, "{function} of {sql}");
+        }
+    }
+}
+
+/// Pieces of SQL, of which any row is one statement or another.
+const PIECES: &[&str] = &[
+    " ",
+    " ",
+    "a",
+    "b1",
+    "t.",
+    "t.key",
+    "d.t.x",
+    "1e5",
+    "0x1F",
+    "12",
+    ".5",
+    "select",
+    "IN",
+    "COUNT(",
+    "(",
+    ")",
+    ",",
+    ";",
+    "*",
+    "+",
+    "-",
+    "/",
+    "<",
+    ">",
+    "=",
+    "<=>",
+    "->>",
+    ":=",
+    "&&",
+    "||",
+    "!=",
+    "%",
+    "?",
+    "@",
+    "@a",
+    "@@b",
+    "'s'",
+    "''",
+    "'it''s'",
+    "'\\''",
+    "'\\\\'",
+    "'\"'",
+    "\"d\"",
+    "\"e\\\"f\"",
+    "`n`",
+    "`n``m`",
+    "`a b`",
+    "``",
+    "/* c */",
+    "/*!40000 v */",
+    "-- l\n",
+    "--\n",
+    "x'1F'",
+    "_utf8'u'",
+    "\\N",
+    "é",
+    "$",
+    "{",
+    "\0",
+];
+
+/// What the server reads: kind and text of each token that is no comment, with the escapes of quotes taken away.
+fn read(sql: &[u8]) -> Vec<(u16, Vec<u8>)> {
+    let mut read: Vec<(u16, Vec<u8>)> = Vec::new();
+    for token in sql::tokenize(sql) {
+        if token.id == TokenId::COMMENT {
+            continue;
+        }
+        let mut id = token.id;
+        let is_behind_dot = read.last().is_some_and(|(id, _)| *id == TokenId::DOT.0);
+        if is_behind_dot && id.name().is_some_and(|name| name.starts_with("TK_SQL_")) {
+            id = TokenId::LITERAL;
+        }
+        let mut text = token.text.to_vec();
+        if id == TokenId::STRING {
+            text = String::from_utf8_lossy(&text)
+                .replace("\\\"", "\"")
+                .into_bytes();
+        }
+        read.push((id.0, text));
+    }
+    read
+}
+
+proptest! {
+    #[test]
+    fn a_rebuilt_statement_is_the_same_to_the_server(pieces in vec(select(PIECES), 0..12)) {
+        let sql = pieces.concat();
+        let hex: String = sql.bytes().map(|byte| format!("\\{byte:03}")).collect();
+        let mut scope = Scope::new();
+        let rebuilt = scope.value(&format!("require('proxy.tokenizer').tokens_to_query(tokenizer.tokenize('{hex}'))"));
+        prop_assert_eq!(read(sql.as_bytes()), read(rebuilt.as_bytes()), "{} {}", sql, rebuilt);
+        // The others take it as well.
+        for expression in ["proxy.tokenizer.normalize", "require('proxy.parser').get_tables", "proxy.tokenizer.bare_tokens"] {
+            let value = scope.value(&format!("({expression})(tokenizer.tokenize('{hex}'))"));
+            prop_assert!(!value.starts_with("error"), "{} {}", sql, value);
         }
     }
 }
@@ -519,9 +630,15 @@ fn what_cannot_be_saved_or_loaded_is_an_error() {
     );
     fails(&load, &vec![b' '; 2 << 20], "more than 1048576 bytes");
     fails(&save, b"precious", "no saved configuration");
-    let missing = format!("{load}.missing").replace("f\".missing", "missing\"");
-    let value = scope.value(&format!("handle([=[{missing}]=])"));
-    assert!(value.contains("No such file"), "{value}");
+    for (statement, message) in [
+        ("LOAD CONFIG FROM '/nowhere/file'", "No such file"),
+        ("SAVE CONFIG INTO '/nowhere/file'", "No such file"),
+        ("LOAD CONFIG FROM '/dev/zero'", "not a regular file"),
+        ("SAVE CONFIG INTO '/tmp'", "not a regular file"),
+    ] {
+        let value = scope.value(&format!("handle([=[PROXY {statement}]=])"));
+        assert!(value.contains(message), "{value}");
+    }
 }
 
 #[test]
