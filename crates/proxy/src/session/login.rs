@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use backend::abandoned_login::{self, Stage};
 use backend::packet_io::{PacketReader, write_packet};
-use backend::{Address, ClientCount, ServerSession, Settings, Stream};
+use backend::{Address, Backend, ClientCount, ServerSession, Settings, Stream};
 use protocol::change_user::ChangeUser;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10, SslRequest};
 use protocol::response::{ErrPacket, error_code};
@@ -106,6 +106,23 @@ struct Server<'a> {
     handshake: &'a HandshakeV10,
     /// Of an idle connection.
     session: Option<&'a ServerSession>,
+}
+
+impl<'a> Server<'a> {
+    fn new(
+        backend: &'a Backend,
+        tls: &'a TlsSettings,
+        handshake: &'a HandshakeV10,
+        session: Option<&'a ServerSession>,
+    ) -> Self {
+        Self {
+            index: backend.index(),
+            address: backend.address(),
+            tls,
+            handshake,
+            session,
+        }
+    }
 }
 
 /// An authentication plugin that no account has: a backend that reads this name asks again, with the account's plugin and
@@ -206,13 +223,7 @@ async fn exchange(
         script.as_deref_mut(),
     );
     let tls = context.tls();
-    let server = Server {
-        index: count.backend().index(),
-        address: count.backend().address(),
-        tls: &tls,
-        handshake: &handshake,
-        session: session.as_deref(),
-    };
+    let server = Server::new(count.backend(), &tls, &handshake, session.as_deref());
     let attempt = attempt(&mut login, start, server);
     let outcome = unless_expired(registration, attempt).await.flatten();
     let sequence_id = login.client_sequence_id;
@@ -663,7 +674,7 @@ async fn send_login(
 /// TLS with the backend, where it is wanted, before it gets this login.
 async fn secure(
     login: &mut Authentication<'_>,
-    payload: &mut Vec<u8>,
+    payload: &mut [u8],
     server: Server<'_>,
 ) -> Result<(), SessionError> {
     let (client, backend) = login.streams();
