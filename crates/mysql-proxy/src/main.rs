@@ -15,6 +15,7 @@ mod privileges;
 mod service;
 mod settings;
 mod signals;
+mod tls;
 
 use std::env;
 use std::ffi::OsString;

@@ -57,6 +57,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) proxy: ProxyOptions,
     #[command(flatten)]
+    pub(crate) tls: TlsOptions,
+    #[command(flatten)]
     pub(crate) timeouts: TimeoutOptions,
     #[command(flatten)]
     pub(crate) process: ProcessOptions,
@@ -118,6 +120,87 @@ pub(crate) enum BalanceOption {
     RoundRobin,
     /// The one with the fewest clients; the first of equals.
     LeastConnections,
+}
+
+/// Certificates and keys are PEM files.
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "TLS")]
+pub(crate) struct TlsOptions {
+    /// TLS with clients: none, for those who want it, for all, or theirs with the server, unseen
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "PREFERRED",
+        ignore_case = true
+    )]
+    pub(crate) client_ssl_mode: ClientSslMode,
+    /// Certificate for clients, with those that vouch for it behind it [default: one that is made, see --ssl-dir]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ssl_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ssl_key: Option<PathBuf>,
+    /// CAs that have to vouch for the certificate of a client that shows one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ssl_ca: Option<PathBuf>,
+    /// Cipher suites, OpenSSL's names or IANA's, separated by colons [default: all that are safe]
+    #[arg(long, value_name = "LIST")]
+    pub(crate) ssl_cipher: Option<String>,
+    /// Versions that are spoken
+    #[arg(long, value_name = "LIST", default_value = "TLSv1.2,TLSv1.3")]
+    pub(crate) tls_version: String,
+    /// Where the certificate is kept that is made when none is given
+    #[arg(long, value_name = "DIRECTORY", default_value = "/var/lib/mysql-proxy")]
+    pub(crate) ssl_dir: PathBuf,
+    /// TLS with servers: none, where they offer it, always, always with a certificate that counts, or as the client
+    #[arg(
+        long,
+        value_name = "MODE",
+        default_value = "AS_CLIENT",
+        ignore_case = true
+    )]
+    pub(crate) server_ssl_mode: ServerSslMode,
+    /// CAs that vouch for servers' certificates, with VERIFY_CA and VERIFY_IDENTITY
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server_ssl_ca: Option<PathBuf>,
+    /// Certificate for servers that ask for one
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server_ssl_cert: Option<PathBuf>,
+    /// Its key
+    #[arg(long, value_name = "FILE")]
+    pub(crate) server_ssl_key: Option<PathBuf>,
+}
+
+/// In the words of MySQL Router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum ClientSslMode {
+    /// Clients are offered none.
+    Disabled,
+    /// Clients who want it have it.
+    Preferred,
+    /// Clients without it are turned away.
+    Required,
+    /// The clients' TLS goes to the server untouched.
+    Passthrough,
+}
+
+/// In the words of MySQL and MySQL Router.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[value(rename_all = "SCREAMING_SNAKE_CASE")]
+pub(crate) enum ServerSslMode {
+    /// None.
+    Disabled,
+    /// Where a server offers it.
+    Preferred,
+    /// Always, with any certificate.
+    Required,
+    /// Always, with a certificate that a CA vouches for.
+    VerifyCa,
+    /// The same, and it is for the server's host.
+    VerifyIdentity,
+    /// Where the client has it.
+    AsClient,
 }
 
 #[derive(Debug, Args)]

@@ -10,21 +10,21 @@ use admin::Server;
 use anyhow::{Context, Result, anyhow};
 use backend::{Address, Role};
 use nix::unistd::User;
-use proxy::Proxy;
+use proxy::{Control, Proxy};
 
 use crate::daemon::Caller;
 use crate::log::{Choice, Log};
-use crate::options::{Options, Plugin, ProcessOptions};
+use crate::options::{ClientSslMode, Options, Plugin, TlsOptions};
 use crate::pid_file::PidFile;
 use crate::settings::Settings;
-use crate::{angel, complain, daemon, limits, log, privileges, signals};
+use crate::{angel, complain, daemon, limits, log, privileges, signals, tls};
 
 /// Where `syslog(3)` sends its lines on Linux.
 const SYSLOG_SOCKET: &str = "/dev/log";
 
 /// Serves until told to stop. An error is one line, which the log has too unless it is standard output.
 pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> {
-    let settings = Settings::new(options)?;
+    let mut settings = Settings::new(options)?;
     let user = options
         .process
         .user
@@ -52,7 +52,17 @@ pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> 
         .iter()
         .for_each(|warning| tracing::warn!("{warning}"));
 
-    let result = run(&options.process, settings, user.as_ref(), &log);
+    if settings.proxy.listen.is_some() {
+        settings.proxy.tls = tls::load(&options.tls)?;
+        let is_passing = options.tls.client_ssl_mode == ClientSslMode::Passthrough;
+        if is_passing && options.script.proxy_lua_script.is_some() {
+            tracing::warn!(
+                "--client-ssl-mode=PASSTHROUGH: of clients that use TLS the script sees the connection and nothing else"
+            );
+        }
+    }
+
+    let result = run(options, settings, user.as_ref(), &log);
     if let Err(error) = &result
         && !log.is_stdout()
     {
@@ -62,12 +72,8 @@ pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> 
     result
 }
 
-fn run(
-    options: &ProcessOptions,
-    settings: Settings,
-    user: Option<&User>,
-    log: &Log,
-) -> Result<ExitCode> {
+fn run(all: &Options, settings: Settings, user: Option<&User>, log: &Log) -> Result<ExitCode> {
+    let options = &all.process;
     let caller = match options.daemon {
         true => daemon::detach()?,
         false => Caller::none(),
@@ -93,7 +99,15 @@ fn run(
     let pid_file = PidFile::write(pid_file)?;
     let served = user
         .map_or(Ok(()), |user| privileges::drop_to(user, log))
-        .and_then(|()| serve((proxy, operators), &backends, caller, log, &pid_file));
+        .and_then(|()| {
+            serve(
+                (proxy, operators),
+                &backends,
+                caller,
+                (log, &all.tls),
+                &pid_file,
+            )
+        });
     pid_file.remove();
     served?;
     let last_words = "shutting down normally, exit code is: 0";
@@ -111,19 +125,40 @@ fn serve(
     (proxy, operators): (Proxy, Vec<Server>),
     backends: &[(Address, Role)],
     caller: Caller,
-    log: &Log,
+    (log, tls): (&Log, &TlsOptions),
     pid_file: &PidFile,
 ) -> Result<()> {
-    let shutdown = proxy.shutdown();
-    signals::listen(log.clone(), pid_file.clone(), move || shutdown.drain())?;
-    announce(proxy.local_address(), &operators, backends);
+    let (shutdown, address) = (proxy.shutdown(), proxy.local_address());
     let service = proxy.into_service().context("the proxy cannot run")?;
+    let (control, tls) = (service.control(), tls.clone());
+    let has_tls = address.is_some();
+    let reload = move || {
+        if has_tls {
+            reload_tls(&control, &tls);
+        }
+    };
+    let stop = move || shutdown.drain();
+    signals::listen(log.clone(), pid_file.clone(), stop, reload)?;
+    announce(address, &operators, backends);
     for operator in operators {
         let started = operator.start(service.control());
         started.context("operators cannot be served")?;
     }
     caller.release()?;
     service.run().context("the proxy cannot run")
+}
+
+/// New connections have what the files hold now; what is wrong with them changes nothing.
+fn reload_tls(control: &Control, options: &TlsOptions) {
+    match tls::load(options) {
+        Ok(settings) => {
+            control.set_tls(settings);
+            tracing::info!("SIGHUP: certificates and keys were read again");
+        }
+        Err(error) => {
+            tracing::error!("SIGHUP: {error:#}; TLS goes on with the certificates from before");
+        }
+    }
 }
 
 fn announce(proxy: Option<String>, operators: &[Server], backends: &[(Address, Role)]) {

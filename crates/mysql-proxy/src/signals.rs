@@ -1,4 +1,5 @@
-//! What the signals to a serving process do: SIGTERM and SIGINT end it, SIGHUP opens the log file again.
+//! What the signals to a serving process do: SIGTERM and SIGINT end it, SIGHUP opens the log file again and reads
+//! certificates again.
 
 use std::thread;
 
@@ -12,12 +13,13 @@ use crate::pid_file::PidFile;
 
 /// Starts the thread that waits for signals.
 ///
-/// The first SIGTERM or SIGINT calls `stop`; the next one ends the process where it stands, with exit code 0: it was
+/// SIGHUP calls `reload`. The first SIGTERM or SIGINT calls `stop`; the next one ends the process where it stands, with exit code 0: it was
 /// asked for, so nothing may start the process again.
 pub(crate) fn listen(
     log: Log,
     pid_file: PidFile,
     stop: impl FnOnce() + Send + 'static,
+    reload: impl Fn() + Send + 'static,
 ) -> Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         .context("cannot install the signal handlers")?;
@@ -36,7 +38,10 @@ pub(crate) fn listen(
                     }
                     None => leave(&log, &pid_file),
                 },
-                SIGHUP => reopen(&log),
+                SIGHUP => {
+                    reopen(&log);
+                    reload();
+                }
                 other => {
                     let name = Signal::try_from(other).map_or("the signal", Signal::as_str);
                     tracing::info!("{name} means nothing here and is ignored");

@@ -171,6 +171,11 @@ impl Registration {
         }
     }
 
+    /// The index of the backend that the session has.
+    pub(crate) fn backend(&self) -> Option<usize> {
+        self.entry.backend()
+    }
+
     /// The backend that the session has from now on, by its index.
     pub(crate) fn at_backend(&self, index: Option<usize>) {
         let number = index.map_or(0, |index| index + 1);

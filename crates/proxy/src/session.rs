@@ -143,7 +143,12 @@ pub(crate) async fn run(
             };
             ended = serve(link, rest, (served, is_tunnel), peer).await;
         }
-        Err(error) => log_end(id, peer, None, &error),
+        Err(error) => {
+            let backends = context.backends.all();
+            let backend = registration.backend().and_then(|index| backends.get(index));
+            let name = backend.map(|backend| backend.address().to_string());
+            log_end(id, peer, name.as_deref(), &error);
+        }
     }
     if let Some(script) = script {
         Box::pin(script.disconnect(ended)).await;

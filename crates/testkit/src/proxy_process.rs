@@ -4,14 +4,14 @@ use std::{
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError},
     thread::{self, JoinHandle},
     time::Duration,
 };
 
 use nix::sys::signal::Signal;
 
-use crate::{Process, process, wait};
+use crate::{Process, ScratchDirectory, process, wait};
 
 const START_DEADLINE: Duration = Duration::from_secs(20);
 /// More than the proxy's own default for a drain.
@@ -22,6 +22,9 @@ const OUTPUT_DEADLINE: Duration = Duration::from_secs(2);
 const LISTENING: &str = "proxy listening on port ";
 /// What it says instead when it listens for operators only.
 const NOT_LISTENING: &str = "no port is open for clients";
+
+/// Where the proxies of a test program keep a certificate that they make.
+static CERTIFICATES: LazyLock<ScratchDirectory> = LazyLock::new(ScratchDirectory::new);
 
 /// A running proxy, killed on drop.
 #[derive(Debug)]
@@ -49,6 +52,12 @@ impl ProxyProcess {
             .any(|argument| argument.starts_with("--proxy-address"))
         {
             command.arg("--proxy-address=127.0.0.1:0");
+        }
+        if !arguments
+            .iter()
+            .any(|argument| argument.starts_with("--ssl-dir"))
+        {
+            command.arg(format!("--ssl-dir={}", CERTIFICATES.path().display()));
         }
         let mut process = Process::spawn(command);
         let (stdout, stderr) = process.take_outputs();

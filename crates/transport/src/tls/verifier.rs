@@ -9,8 +9,12 @@ use std::sync::Arc;
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
-use rustls::{CertificateError, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, DigitallySignedStruct, Error as RustlsError, OtherError, RootCertStore,
+    SignatureScheme,
+};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use thiserror::Error;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Version};
@@ -79,14 +83,14 @@ impl Expected {
         intermediates: &[CertificateDer<'_>],
         name: &ServerName<'_>,
         now: UnixTime,
-    ) -> Result<(), Error> {
+    ) -> Result<(), RustlsError> {
         let verified = self
             .webpki
             .verify_server_cert(end_entity, intermediates, name, &[], now);
         match verified {
             Ok(_) => Ok(()),
             // The chain was good: names come last.
-            Err(Error::InvalidCertificate(
+            Err(RustlsError::InvalidCertificate(
                 CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) if !self.verifies_name => Ok(()),
             Err(error) if self.given.contains(end_entity) => {
@@ -101,16 +105,18 @@ impl Expected {
         &self,
         end_entity: &CertificateDer<'_>,
         name: &ServerName<'_>,
-        error: Error,
-    ) -> Result<(), Error> {
+        error: RustlsError,
+    ) -> Result<(), RustlsError> {
         let Ok((_, certificate)) = X509Certificate::from_der(end_entity) else {
             return Err(error);
         };
         if !certificate.validity().is_valid() {
-            return Err(Error::InvalidCertificate(CertificateError::Expired));
+            return Err(RustlsError::InvalidCertificate(CertificateError::Expired));
         }
         match self.verifies_name && !names(&certificate, name) {
-            true => Err(Error::InvalidCertificate(CertificateError::NotValidForName)),
+            true => Err(RustlsError::InvalidCertificate(
+                CertificateError::NotValidForName,
+            )),
             false => Ok(()),
         }
     }
@@ -138,11 +144,15 @@ fn names(certificate: &X509Certificate<'_>, name: &ServerName<'_>) -> bool {
 }
 
 /// What is wrong with the certificate, for the one who made it.
-fn explained(error: Error, end_entity: &CertificateDer<'_>, name: &ServerName<'_>) -> Error {
+fn explained(
+    error: RustlsError,
+    end_entity: &CertificateDer<'_>,
+    name: &ServerName<'_>,
+) -> RustlsError {
     let Ok((_, certificate)) = X509Certificate::from_der(end_entity) else {
         return error;
     };
-    let Error::InvalidCertificate(reason) = &error else {
+    let RustlsError::InvalidCertificate(reason) = &error else {
         return error;
     };
     let has_names = matches!(certificate.subject_alternative_name(), Ok(Some(_)));
@@ -172,8 +182,13 @@ fn explained(error: Error, end_entity: &CertificateDer<'_>, name: &ServerName<'_
         }
         _ => return error,
     };
-    Error::General(format!("the server's certificate is refused: {text}"))
+    let text = Explanation(text);
+    RustlsError::InvalidCertificate(CertificateError::Other(OtherError(Arc::new(text))))
 }
+
+#[derive(Debug, Error)]
+#[error("{0}")]
+struct Explanation(String);
 
 impl ServerCertVerifier for Verifier {
     fn verify_server_cert(
@@ -183,7 +198,7 @@ impl ServerCertVerifier for Verifier {
         server_name: &ServerName<'_>,
         _ocsp_response: &[u8],
         now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
+    ) -> Result<ServerCertVerified, RustlsError> {
         if let Some(expected) = &self.expected {
             expected
                 .verify(end_entity, intermediates, server_name, now)
@@ -198,7 +213,7 @@ impl ServerCertVerifier for Verifier {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
         match &self.expected {
             None => Ok(HandshakeSignatureValid::assertion()),
             Some(expected) => {
@@ -214,7 +229,7 @@ impl ServerCertVerifier for Verifier {
         message: &[u8],
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
+    ) -> Result<HandshakeSignatureValid, RustlsError> {
         match &self.expected {
             None => Ok(HandshakeSignatureValid::assertion()),
             Some(expected) => {
