@@ -71,7 +71,9 @@ pub(crate) enum SessionError {
 
 /// What helps where a client does not trust us.
 fn tls_hint(party: Party, error: &io::Error) -> &'static str {
-    let is_refusal = party == Party::Client && error.to_string().contains("alert");
+    let says_so =
+        error.kind() == io::ErrorKind::UnexpectedEof || error.to_string().contains("alert");
+    let is_refusal = party == Party::Client && says_so;
     match is_refusal {
         true => {
             " (the client may not trust this proxy's certificate: give it --ssl-cert and --ssl-key that it trusts, or the \

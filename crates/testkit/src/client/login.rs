@@ -4,7 +4,7 @@ use protocol::{
     Capabilities,
     auth::{self, caching_sha2_password, mysql_native_password},
     change_user::ChangeUser,
-    connection_phase::{AuthPacket, HandshakeResponse41, HandshakeV10},
+    connection_phase::{AuthPacket, HandshakeResponse41, HandshakeV10, SslRequest},
     response::ErrPacket,
     wire::Writer,
 };
@@ -21,7 +21,7 @@ pub enum AuthPath {
     Fast,
     /// The password went encrypted under the server's RSA public key.
     Rsa,
-    /// The password went in clear through a Unix socket.
+    /// The password went in clear through a Unix socket or TLS.
     Clear,
 }
 
@@ -93,6 +93,12 @@ impl Login {
         self
     }
 
+    /// Asks for TLS, and takes no login without.
+    pub fn tls(mut self) -> Self {
+        self.capabilities |= Capabilities::SSL;
+        self
+    }
+
     /// Sends a connection attribute.
     pub fn attribute(mut self, name: &str, value: &str) -> Self {
         self.attributes.push((name.to_owned(), value.to_owned()));
@@ -117,6 +123,13 @@ impl Login {
         };
         let (plugin, nonce) = self.first_plugin(&client);
         let response = self.handshake_response(capabilities, &plugin, &nonce);
+        if self.capabilities.contains(Capabilities::SSL) {
+            if !capabilities.contains(Capabilities::SSL) {
+                return Err(ClientError::Unexpected("no TLS is offered".to_owned()));
+            }
+            client.send_auth(&response[..SslRequest::BYTES])?;
+            client.connection.start_tls()?;
+        }
         client.send_auth(&response)?;
         self.authenticate(&mut client, plugin, nonce)?;
         Ok(client)
@@ -191,8 +204,8 @@ impl Login {
 
     /// The password itself where the transport is safe, else the request for a key to encrypt it with.
     fn prove_in_full(&self, client: &mut Client, plugin: &[u8]) -> Result<(), ClientError> {
-        let answer = self.full_answer(plugin, client.connection.is_unix());
-        if client.connection.is_unix() {
+        let answer = self.full_answer(plugin, client.connection.is_secure());
+        if client.connection.is_secure() {
             client.auth_path = AuthPath::Clear;
         }
         client.send_auth(&answer)
@@ -213,7 +226,10 @@ impl Login {
         match plugin {
             auth::MYSQL_NATIVE_PASSWORD => mysql_native_password::scramble(password, nonce),
             auth::CACHING_SHA2_PASSWORD => caching_sha2_password::scramble(password, nonce),
-            // It has no scramble: the exchange starts with the request for the key.
+            // It has no scramble: the password itself, or the exchange starts with the request for the key.
+            auth::SHA256_PASSWORD if self.capabilities.contains(Capabilities::SSL) => {
+                [password, &[0]].concat()
+            }
             auth::SHA256_PASSWORD => SHA256_REQUEST_PUBLIC_KEY.to_vec(),
             // The server's answer to an unknown plugin is to name the account's own.
             _ => Vec::new(),

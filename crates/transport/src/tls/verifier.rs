@@ -174,7 +174,8 @@ fn explained(
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             format!("it is not for {name}")
         }
-        CertificateError::UnknownIssuer => {
+        // Of a CA of the same name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             "no CA of the CA file vouches for it".to_owned()
         }
         CertificateError::Other(_) => {
