@@ -39,6 +39,8 @@ Examples:
       Clients of this host alone, in turn to db1 and db2; one that is down is left out.
   mysql-proxy --defaults-file=/etc/mysql-proxy.cnf --daemon
       The options stand in the file, under [mysql-proxy], without the dashes: log-file=/var/log/mysql-proxy.log
+  mysql-proxy check script.lua
+      Says what is wrong with a script, without serving anyone.
   mysql-proxy playground
       Two small servers and the proxy in front of them, to try it without any MySQL.
 
