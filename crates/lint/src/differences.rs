@@ -27,6 +27,7 @@ pub(crate) fn check(
     script.released_in_transactions(findings);
     script.constants(findings);
     script.change_user(findings);
+    script.left_out_by_luajit(findings);
 }
 
 struct Script<'a> {
@@ -166,6 +167,21 @@ impl Script<'_> {
                     line,
                     "what read_handshake answers ends the connection, a greeting too; connect_server can greet in a \
                      server's place"
+                        .to_owned(),
+                );
+            }
+        }
+    }
+
+    fn left_out_by_luajit(&self, findings: &mut Findings) {
+        for index in self.indexes() {
+            let module = index
+                .get_prefix_expr()
+                .and_then(|module| self.names.module_of(&module));
+            if module.as_deref() == Some("math") && constant_key(&index).as_deref() == Some("mod") {
+                findings.warning(
+                    self.text.line_of_key(&index),
+                    "`math.mod` is nil: LuaJIT does not have it, as Lua 5.1 did; use `math.fmod`"
                         .to_owned(),
                 );
             }

@@ -59,6 +59,11 @@ fn never_made(
     if names.is_dynamic || names.defines(name) || surroundings.has_global(name) {
         return None;
     }
+    if name == "arg" && is_in_vararg_function(global) {
+        return Some(
+            "`arg` is nil: LuaJIT does not make it, as Lua 5.1 did; use `{ ... }` and `select(\"#\", ...)`".to_owned(),
+        );
+    }
     let hint = argument_of_hook(names, global).or_else(|| {
         let locals = names.locals.iter().map(|local| local.token.get_text());
         let globals = names.globals.iter().map(|global| global.name.as_str());
@@ -82,4 +87,12 @@ fn argument_of_hook(names: &Names, global: &GlobalUse) -> Option<String> {
         "; the hook gets it as its argument: function {}({argument})",
         hook.name
     ))
+}
+
+fn is_in_vararg_function(global: &GlobalUse) -> bool {
+    let parameters = global
+        .function
+        .as_ref()
+        .and_then(|function| function.get_params_list());
+    parameters.is_some_and(|list| list.get_params().any(|parameter| parameter.is_dots()))
 }

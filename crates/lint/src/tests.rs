@@ -9,7 +9,7 @@ struct Lua;
 
 impl Surroundings for Lua {
     fn has_global(&self, name: &str) -> bool {
-        const GLOBALS: [&str; 22] = [
+        const GLOBALS: [&str; 23] = [
             "proxy",
             "_G",
             "assert",
@@ -18,6 +18,7 @@ impl Surroundings for Lua {
             "io",
             "ipairs",
             "loadstring",
+            "math",
             "module",
             "os",
             "package",
@@ -448,6 +449,21 @@ fn what_differs_from_before() {
         "function read_query_result(inj) if inj.resultset.flags.in_trans then return end proxy.connection.backend_ndx = 0 end",
     );
     assert_clean("function read_auth_result() proxy.connection.backend_ndx = 0 end");
+}
+
+#[test]
+fn what_luajit_leaves_out_is_a_warning() {
+    assert_one(
+        "x = math.mod(3, 2)",
+        "1: warning: `math.mod` is nil",
+        &["`math.fmod`"],
+    );
+    assert_one(
+        "local function f(...)\nreturn #arg end\nf()",
+        "2: warning: `arg` is nil: LuaJIT",
+        &["select"],
+    );
+    assert_clean("x = math.fmod(3, 2)");
 }
 
 #[test]
