@@ -37,12 +37,7 @@ struct Script<'a> {
 }
 
 /// Functions that wait for something else than the proxy, by module and name.
-const BLOCKING: [(&str, &str); 4] = [
-    ("os", "execute"),
-    ("io", "popen"),
-    ("glib2", "usleep"),
-    ("posix", "sleep"),
-];
+const BLOCKING: [(&str, &str); 3] = [("os", "execute"), ("io", "popen"), ("glib2", "usleep")];
 
 impl Script<'_> {
     /// Whether it is this field of the object.

@@ -472,6 +472,20 @@ fn the_documentation_has_every_option_and_no_other() {
 }
 
 #[test]
+fn the_page_on_migrating_speaks_of_no_option_that_does_not_exist() {
+    let command = command();
+    let options = command.get_arguments();
+    let known: BTreeSet<String> = options
+        .filter_map(|option| option.get_long().map(str::to_owned))
+        .collect();
+    // Of programs that it recommends.
+    let others = BTreeSet::from(["verbose".to_owned()]);
+    let mentioned = mentioned(include_str!("../../../../docs/migrating.md"));
+    let unknown: Vec<_> = mentioned.difference(&(&known | &others)).cloned().collect();
+    assert!(unknown.is_empty(), "no options: {unknown:?}");
+}
+
+#[test]
 fn help_has_every_option_that_can_be_used() {
     let Request::Print(help) = request(&["--help-all"]).unwrap() else {
         panic!("help has to be printed");
