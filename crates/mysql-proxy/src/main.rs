@@ -3,6 +3,7 @@
 //! How it serves clients is the business of the crate `proxy`.
 
 mod angel;
+mod check;
 mod daemon;
 mod defaults_file;
 mod fork;
@@ -29,6 +30,7 @@ use crate::options::Request;
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
     let result = match arguments.get(1) {
+        Some(command) if command == "check" => check::run(&arguments[1..]),
         Some(command) if command == "playground" => playground::run(&arguments[1..]),
         _ => run(&arguments),
     };

@@ -2,6 +2,7 @@
 //!
 //! What a value means to the program is `settings.rs`'s business; where else it may be written, `defaults_file.rs`'s.
 
+mod retired;
 #[cfg(test)]
 mod tests;
 mod usage_error;
@@ -39,6 +40,8 @@ Examples:
       Clients of this host alone, in turn to db1 and db2; one that is down is left out.
   mysql-proxy --defaults-file=/etc/mysql-proxy.cnf --daemon
       The options stand in the file, under [mysql-proxy], without the dashes: log-file=/var/log/mysql-proxy.log
+  mysql-proxy check script.lua
+      Says what is wrong with a script, without serving anyone.
   mysql-proxy playground
       Two small servers and the proxy in front of them, to try it without any MySQL.
 
@@ -489,6 +492,7 @@ fn values(matches: &ArgMatches, given: &ArgMatches) -> Vec<OptionValue> {
     let command = command();
     let options = command
         .get_arguments()
+        .filter(|option| !option.is_hide_set())
         .filter(|option| !["help", "version"].contains(&option.get_id().as_str()));
     let value = |option: &Arg| {
         let id = option.get_id().as_str();
@@ -545,6 +549,9 @@ fn file_arguments(
                     .and_then(|error| usage_error::suggestion(&error));
                 let suggestion = suggestion.unwrap_or_default().replace("--", "");
                 warnings.push(format!("{place}: unknown key {key} is ignored{suggestion}"));
+            }
+            Some(_) if let Some(instead) = retired::option(key) => {
+                warnings.push(format!("{place}: {key} is ignored: {instead}"));
             }
             Some(option) => {
                 if let Err(error) = parsed {
@@ -611,20 +618,23 @@ fn flag(option: Arg) -> Arg {
 
 /// The options as `--help` shows them: a flag is a flag.
 fn described() -> Command {
-    Options::command().next_help_heading("Help").args([
-        Arg::new("help")
-            .long("help")
-            .short('h')
-            .short_alias('?')
-            .aliases(["help-all", "help-proxy", "help-admin", "help-debug"])
-            .action(ArgAction::Help)
-            .help("Print this and leave"),
-        Arg::new("version")
-            .long("version")
-            .short('V')
-            .action(ArgAction::Version)
-            .help("Print the version and leave"),
-    ])
+    Options::command()
+        .next_help_heading("Help")
+        .args([
+            Arg::new("help")
+                .long("help")
+                .short('h')
+                .short_alias('?')
+                .aliases(["help-all", "help-proxy", "help-admin", "help-debug"])
+                .action(ArgAction::Help)
+                .help("Print this and leave"),
+            Arg::new("version")
+                .long("version")
+                .short('V')
+                .action(ArgAction::Version)
+                .help("Print the version and leave"),
+        ])
+        .args(retired::arguments())
 }
 
 fn help() -> String {

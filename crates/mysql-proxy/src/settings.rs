@@ -53,7 +53,7 @@ impl Settings {
 }
 
 /// The given one, or what holds the directory that the program lies in: `/usr` for `/usr/bin/mysql-proxy`.
-fn base_directory(given: Option<&Path>) -> Result<PathBuf> {
+pub(crate) fn base_directory(given: Option<&Path>) -> Result<PathBuf> {
     if let Some(path) = given {
         ensure!(
             path.is_absolute(),
@@ -116,7 +116,6 @@ fn script_settings(all: &Options, base: &Path) -> Option<ScriptSettings> {
     if options.proxy_lua_script.is_none() && !has_admin_script && !operator.runs(Plugin::Debug) {
         return None;
     }
-    let modules = base.join("lib/mysql-proxy/lua");
     let bytes = |limit: u64| usize::try_from(limit).unwrap_or(usize::MAX);
     let script = options.proxy_lua_script.as_ref();
     let mut settings = ScriptSettings::new(script.map(|file| base.join(file)));
@@ -126,8 +125,7 @@ fn script_settings(all: &Options, base: &Path) -> Option<ScriptSettings> {
     let state = &mut settings.options;
     state.lua_path.clone_from(&options.lua_path);
     state.lua_cpath.clone_from(&options.lua_cpath);
-    state.default_lua_path = modules.join("?.lua").display().to_string();
-    state.default_lua_cpath = modules.join("?.so").display().to_string();
+    (state.default_lua_path, state.default_lua_cpath) = module_templates(base);
     state.on_load_error = match options.on_load_error {
         LoadErrorOption::KeepLast => OnLoadError::KeepLast,
         LoadErrorOption::PassThrough => OnLoadError::PassThrough,
@@ -193,6 +191,13 @@ fn is_of_this_host(address: &Address) -> bool {
         Target::Ip(ip, _) => ip.is_loopback(),
         Target::Name(name, _) => name == "localhost",
     }
+}
+
+/// Where modules are looked for if nobody says: those in Lua, and those in C.
+pub(crate) fn module_templates(base: &Path) -> (String, String) {
+    let modules = base.join("lib/mysql-proxy/lua");
+    let template = |name| modules.join(name).display().to_string();
+    (template("?.lua"), template("?.so"))
 }
 
 /// Both lists in option order, read/write first. Without a script, clients need a read/write one.

@@ -40,6 +40,19 @@ pub struct Object {
     pub fields: &'static [Field],
 }
 
+/// A name that older programs had. Nobody has it now.
+#[derive(Debug, Clone, Copy)]
+pub struct Retired {
+    /// [`Object::class`] of what had it.
+    pub class: &'static str,
+    /// As scripts write it.
+    pub name: &'static str,
+    /// What scripts write now.
+    pub instead: &'static str,
+    /// Reading it raises an error; else it reads nil.
+    pub raises: bool,
+}
+
 /// A hook.
 #[derive(Debug, Clone, Copy)]
 pub struct HookDeclaration {
@@ -162,6 +175,18 @@ pub fn objects() -> Vec<Object> {
     objects.extend(proxy_modules::MODULES.iter().map(|module| module.object));
     objects.extend([chassis::MODULE, lfs::MODULE, posix::MODULE, glib2::MODULE]);
     objects
+}
+
+/// Whether scripts keep keys of their own in it: one that is not declared may be there all the same.
+pub fn keeps_other_keys(object: &Object) -> bool {
+    let is_written_by_scripts = |field: &Field| field.access == Access::ReadWrite;
+    matches!(object.path, "proxy" | "proxy.global")
+        || object.fields.iter().all(is_written_by_scripts)
+}
+
+/// Names of older programs that scripts may still use.
+pub fn retired() -> &'static [Retired] {
+    crate::retired::RETIRED
 }
 
 /// All hooks, in the order of a connection's life.

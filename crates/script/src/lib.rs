@@ -37,6 +37,7 @@ mod proxy_table;
 mod raw_call;
 mod response;
 mod resultset;
+mod retired;
 mod rows;
 mod script_file;
 mod shared;
@@ -51,4 +52,6 @@ pub use decision::{Decision, Hook, Response};
 pub use injection::{Buffered, Injection, InjectionResult, Statistics};
 pub use script_file::VersionReport;
 pub use shared::Shared;
-pub use state::{LoadError, Loaded, OnHookError, OnLoadError, Options, State, StateError};
+pub use state::{
+    LoadError, Loaded, OnHookError, OnLoadError, Options, ScriptFault, State, StateError,
+};

@@ -1,6 +1,8 @@
 //! The modules that scripts `require` from us.
 
-use mlua::{Function, Lua, Result, Table};
+use std::path::Path;
+
+use mlua::{Function, Lua, Result, Table, Value};
 
 use crate::callback;
 use crate::proxy_modules::{self, LuaModule};
@@ -20,6 +22,34 @@ const MODULES: &[(&str, &str, Create)] = &[
     ("mysql.tokenizer", "tokenizer", mysql_tokenizer::module),
     ("posix", "posix", posix::module),
 ];
+
+/// Whether `require` finds a module; the error is the files that it would look for. Runs nothing of the script.
+pub(crate) fn find(lua: &Lua, name: &str) -> std::result::Result<(), Vec<String>> {
+    let Ok(package) = lua.globals().raw_get::<Table>("package") else {
+        return Err(Vec::new());
+    };
+    let is_in = |table: &str| {
+        let table: Result<Table> = package.raw_get(table);
+        let value = table.and_then(|table| table.raw_get::<Value>(name));
+        value.is_ok_and(|value| !value.is_nil())
+    };
+    if is_in("loaded") || is_in("preload") {
+        return Ok(());
+    }
+    // A library in C may hold all modules of a name's first part.
+    let root = name.split('.').next().unwrap_or(name);
+    let mut candidates = Vec::new();
+    for (field, name) in [("path", name), ("cpath", name), ("cpath", root)] {
+        let templates: String = package.raw_get(field).unwrap_or_default();
+        let templates = templates.split(';').filter(|template| !template.is_empty());
+        candidates.extend(templates.map(|template| template.replace('?', &name.replace('.', "/"))));
+    }
+    if candidates.iter().any(|file| Path::new(file).is_file()) {
+        return Ok(());
+    }
+    candidates.dedup();
+    Err(candidates)
+}
 
 /// Puts the modules where `require` looks first. They are made when a script asks for them.
 pub(crate) fn preload(lua: &Lua, shutdown: &Shutdown) -> Result<()> {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use mlua::{Function, Lua};
+use mlua::{Function, Lua, Value};
 use protocol::Command;
 use protocol::command::ResponseKind;
 use protocol::response::error_code::UNKNOWN_ERROR;
@@ -119,6 +119,16 @@ pub enum LoadError {
     Execute,
 }
 
+/// Why a script does not load.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{message}")]
+pub struct ScriptFault {
+    /// Which part of it failed.
+    pub what: LoadError,
+    /// The reason: Lua's own words, with the place in front of them, or the system's for a file that cannot be read.
+    pub message: String,
+}
+
 /// No interpreter could be made: memory, or a path that Lua refuses.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[error("cannot start Lua: {0}")]
@@ -192,24 +202,15 @@ impl State {
         script: &Path,
         connection: &mut Box<Connection>,
     ) -> Result<Loaded, LoadError> {
+        let Err(fault) = self.try_open(script, connection) else {
+            return Ok(Loaded::Scripted);
+        };
+        let ScriptFault {
+            what: failure,
+            message,
+        } = fault;
         let index = self.script_index(script);
-        let attempt = match self.scripts[index].main(&self.lua) {
-            Ok(main) => self.run_body(connection, &main).map_err(|fault| {
-                if fault.was_stopped {
-                    self.scripts[index].never_run_again(&fault.message);
-                }
-                (LoadError::Execute, fault.message)
-            }),
-            Err(message) => Err((LoadError::Load, message)),
-        };
         let script = &mut self.scripts[index];
-        let (failure, message) = match attempt {
-            Ok(()) => {
-                connection.script_version = (index, script.worked());
-                return Ok(Loaded::Scripted);
-            }
-            Err(failure) => failure,
-        };
         match (self.on_load_error, script.last_good()) {
             (OnLoadError::Error, _) => {
                 script.failed(&failure, &message, "clients get ERR 1105");
@@ -222,6 +223,37 @@ impl State {
             (OnLoadError::KeepLast, None) | (OnLoadError::PassThrough, _) => {
                 script.failed(&failure, &message, WITHOUT_SCRIPT);
                 Ok(Loaded::PassThrough)
+            }
+        }
+    }
+
+    /// As [`Self::open`], where a faulty script is the caller's business. Nothing is logged.
+    pub fn try_open(
+        &mut self,
+        script: &Path,
+        connection: &mut Box<Connection>,
+    ) -> Result<(), ScriptFault> {
+        let index = self.script_index(script);
+        let main = self.scripts[index].main(&self.lua);
+        let main = main.map_err(|message| ScriptFault {
+            what: LoadError::Load,
+            message,
+        })?;
+        let result = self.run_body(connection, &main);
+        let script = &mut self.scripts[index];
+        match result {
+            Ok(()) => {
+                connection.script_version = (index, script.worked());
+                Ok(())
+            }
+            Err(fault) => {
+                if fault.was_stopped {
+                    script.never_run_again(&fault.message);
+                }
+                Err(ScriptFault {
+                    what: LoadError::Execute,
+                    message: fault.message,
+                })
             }
         }
     }
@@ -402,6 +434,17 @@ impl State {
     /// True when the connection's script has a function of this name now.
     pub fn has_hook(&self, id: u64, name: &'static str) -> bool {
         self.dispatch.find(id, name) == Found::Hook
+    }
+
+    /// True when there is a variable of this name: of the connection's script, or of the state.
+    pub fn has_global(&self, id: u64, name: &str) -> bool {
+        self.dispatch.find(id, name) != Found::Nothing
+            || (self.lua.globals().raw_get(name)).is_ok_and(|value: Value| !value.is_nil())
+    }
+
+    /// Whether `require` finds a module; the error is the files that it would look for. Runs nothing.
+    pub fn find_module(&self, name: &str) -> Result<(), Vec<String>> {
+        modules::find(&self.lua, name)
     }
 
     /// Drops the connection's environment.

@@ -242,8 +242,43 @@ const ERRORS: &[(&[&str], &str)] = &[
     ),
     (
         &["--plugins=replicant"],
-        "--plugins: this program has no plugin replicant",
+        "--plugins: the plugin replicant is gone; mysqlbinlog",
     ),
+    (
+        &["--plugins=proxy,cli"],
+        "--plugins: the plugin cli is gone; use the client mysql",
+    ),
+    (
+        &["--plugins=client"],
+        "--plugins: the plugin cli is gone; use the client mysql",
+    ),
+    (
+        &["--plugins=other"],
+        "--plugins: this program has no plugin other",
+    ),
+    (
+        &["--replicant-master-address=:4040"],
+        "--replicant-master-address: the plugin replicant is gone; mysqlbinlog",
+    ),
+    (
+        &["--replicant-username", "repl"],
+        "--replicant-username: the plugin replicant is gone",
+    ),
+    (
+        &["--replicant-password="],
+        "--replicant-password: the plugin replicant is gone",
+    ),
+    (
+        &["--replicant-read-binlogs=a"],
+        "--replicant-read-binlogs: the plugin replicant is gone",
+    ),
+    (
+        &["--address=127.0.0.1"],
+        "--address: the plugin cli is gone",
+    ),
+    (&["--username=mysql"], "--username: the plugin cli is gone"),
+    (&["--password", "x"], "--password: the plugin cli is gone"),
+    (&["--usr=x"], "unknown option: --usr (did you mean --user?)"),
     (&["--basedir=x"], "--basedir: `x` is not an absolute path"),
     (
         &["--log-use-syslog", "--log-file=x"],
@@ -335,6 +370,28 @@ fn an_unknown_key_is_a_warning_with_its_line() {
 }
 
 #[test]
+fn options_of_plugins_that_are_gone_are_ignored_in_the_file_and_say_so() {
+    let text = "replicant-read-binlogs=a,b\npassword=x\nlog-level=debug\n";
+    let (file, argument) = defaults_file(text);
+    let Request::Run { options, warnings } = request(&[&argument]).unwrap() else {
+        panic!("it has to run");
+    };
+    assert_eq!(options.log.level, Level::Debug);
+    let path = file.path().display();
+    let [replicant, cli] = &warnings[..] else {
+        panic!("{warnings:?}");
+    };
+    let replicant_is_gone = format!(
+        "{path}:2: replicant-read-binlogs is ignored: the plugin replicant is gone; mysqlbinlog"
+    );
+    assert!(replicant.starts_with(&replicant_is_gone), "{replicant}");
+    let cli_is_gone = format!("{path}:3: password is ignored: the plugin cli is gone");
+    assert!(cli.starts_with(&cli_is_gone), "{cli}");
+    let (_file, argument) = defaults_file("plugins=proxy,replicant\n");
+    assert!(error(&[&argument]).contains(":2: --plugins: the plugin replicant is gone"));
+}
+
+#[test]
 fn a_wrong_value_in_the_file_is_an_error_with_its_line() {
     let (file, argument) = defaults_file("# x\nproxy-address=h:\n");
     let expected = format!(
@@ -411,6 +468,20 @@ fn the_documentation_has_every_option_and_no_other() {
         "an option has two rows, or a row no option"
     );
     let unknown: Vec<_> = mentioned(text).difference(&known).cloned().collect();
+    assert!(unknown.is_empty(), "no options: {unknown:?}");
+}
+
+#[test]
+fn the_page_on_migrating_speaks_of_no_option_that_does_not_exist() {
+    let command = command();
+    let options = command.get_arguments();
+    let known: BTreeSet<String> = options
+        .filter_map(|option| option.get_long().map(str::to_owned))
+        .collect();
+    // Of programs that it recommends.
+    let others = BTreeSet::from(["verbose".to_owned()]);
+    let mentioned = mentioned(include_str!("../../../../docs/migrating.md"));
+    let unknown: Vec<_> = mentioned.difference(&(&known | &others)).cloned().collect();
     assert!(unknown.is_empty(), "no options: {unknown:?}");
 }
 

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use backend::{Address, AddressError};
 
+use super::retired;
+
 pub(crate) type Seconds = Duration;
 
 /// Above this, a number of threads is a slip of the finger.
@@ -81,6 +83,7 @@ impl FromStr for PluginList {
             "" => Err(
                 "there is an empty name in the list; --no-proxy switches the proxy off".to_owned(),
             ),
+            other if let Some(instead) = retired::plugin(other) => Err(instead.to_owned()),
             other => Err(format!(
                 "this program has no plugin {other}; there are proxy, admin and debug"
             )),

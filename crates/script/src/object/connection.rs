@@ -2,10 +2,10 @@
 
 use mlua::{Error, IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 
-use crate::api::{self, Field, Object};
+use crate::api::{self, Field, Object, Retired};
 use crate::callback::{self, bad_argument, key_text};
-use crate::lent;
 use crate::object::socket::{Identity, Socket};
+use crate::{lent, retired};
 
 /// `proxy.connection`, by the connection's number. One per connection.
 #[derive(Debug)]
@@ -77,14 +77,11 @@ fn read(lua: &Lua, this: &ConnectionObject, key: Value) -> Result<Value> {
 
 /// What was here before it belonged to one side.
 fn moved(key: &Value) -> Result<Value> {
-    match key_text(key).as_str() {
-        name @ ("default_db" | "thread_id" | "mysqld_version") => {
-            Err(Error::RuntimeError(format!(
-                "proxy.connection.{name} is deprecated, use proxy.connection.client.{name} or \
-                 proxy.connection.server.{name} instead"
-            )))
-        }
-        _ => Ok(Value::Nil),
+    match retired::raising(OBJECT.class, &key_text(key)) {
+        Some(Retired { name, instead, .. }) => Err(Error::RuntimeError(format!(
+            "proxy.connection.{name} is deprecated, use {instead} instead"
+        ))),
+        None => Ok(Value::Nil),
     }
 }
 

@@ -3,11 +3,11 @@
 use mlua::{Error, IntoLua, Lua, MetaMethod, Result, UserData, UserDataFields, Value};
 use tracing::error;
 
-use crate::api::{self, Field, Object};
+use crate::api::{self, Field, Object, Retired};
 use crate::callback::{self, key_text};
 use crate::lent::{self, Lent};
 use crate::object::address::Address;
-use crate::{Connection, Endpoint, Peer};
+use crate::{Connection, Endpoint, Peer, retired};
 
 /// One side of a connection, by the connection's number.
 #[derive(Debug)]
@@ -126,11 +126,12 @@ fn undeclared(lua: &Lua, socket: &Socket, key: &Value) -> Result<Value> {
         if let Socket::Server { identity, .. } = socket {
             attached(lent, identity)?;
         }
-        match key_text(key).as_str() {
-            "address" => Err(Error::runtime(
-                ".address is deprecated. Use .src.name or .dst.name instead",
-            )),
-            name => Ok(unknown(&lent.connection, name)),
+        let name = key_text(key);
+        match retired::raising(OBJECT.class, &name) {
+            Some(Retired { name, instead, .. }) => Err(Error::RuntimeError(format!(
+                ".{name} is deprecated. Use {instead} instead"
+            ))),
+            None => Ok(unknown(&lent.connection, &name)),
         }
     })
 }

@@ -385,3 +385,49 @@ fn paths_are_the_options_before_the_defaults() {
     assert!(path.starts_with("/mine/?.lua;./?.lua;"), "{path}");
     assert_eq!(bench.answer(&mut connection, "package.cpath"), "/mine/?.so");
 }
+
+#[test]
+fn whoever_only_tries_is_told_what_is_wrong_and_nothing_is_logged() {
+    let ((), events) = logged(|| {
+        for (script, what, message) in [
+            (SYNTAX_ERROR, LoadError::Load, ":2: "),
+            (BODY_ERROR, LoadError::Execute, ":2: attempt to index"),
+        ] {
+            let mut bench = Bench::new(script);
+            let (path, mut connection) = (bench.script(), bench.connection());
+            let fault = bench.state.try_open(&path, &mut connection).unwrap_err();
+            assert_eq!(fault.what, what);
+            assert!(fault.message.contains(message), "{fault}");
+        }
+        let mut bench = Bench::new(&version("A"));
+        let (path, mut connection) = (bench.script(), bench.connection());
+        assert_eq!(bench.state.try_open(&path, &mut connection), Ok(()));
+        assert_eq!(bench.answer(&mut connection, ""), "A");
+    });
+    assert_eq!(events, [""; 0]);
+}
+
+#[test]
+fn a_state_knows_its_variables_and_its_modules() {
+    let mut bench = Bench::new("local_to_the_connection = 1\nrequire('module')");
+    bench.module("module", "everyones = 1");
+    let connection = bench.open();
+    let state = &bench.state;
+    for name in ["local_to_the_connection", "everyones", "print", "proxy"] {
+        assert!(state.has_global(connection.id, name), "{name}");
+    }
+    assert!(!state.has_global(connection.id, "nobodys"));
+    assert!(!state.has_global(connection.id + 1, "local_to_the_connection"));
+    for module in ["module", "mysql.proto", "string"] {
+        assert_eq!(state.find_module(module), Ok(()), "{module}");
+    }
+    let directory = bench.directory.path().display();
+    assert_eq!(
+        state.find_module("no.such"),
+        Err(vec![
+            format!("{directory}/no/such.lua"),
+            format!("{directory}/no/such.so"),
+            format!("{directory}/no.so"),
+        ])
+    );
+}
