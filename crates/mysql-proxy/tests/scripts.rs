@@ -360,7 +360,7 @@ fn the_first_scripts_of_the_documentation_do_what_it_says() {
 #[test]
 fn the_other_scripts_of_the_tour_do_what_it_says() {
     let (server, reader) = (MariaDb::start(&[]), MariaDb::start(&[]));
-    let [_, rewrite, inject, change, route, rename] = &lua_of("docs/scripting.md")[..] else {
+    let [_, rewrite, inject, change, route, pool, rename] = &lua_of("docs/scripting.md")[..] else {
         panic!("the tour has another number of scripts");
     };
     let read_only = format!("--proxy-read-only-backend-addresses={}", reader.address());
@@ -387,6 +387,12 @@ fn the_other_scripts_of_the_tour_do_what_it_says() {
     };
     assert_eq!(port("adm"), reader.port().to_string());
     assert_eq!(port("app"), server.port().to_string());
+    let (_script, proxy) = start(pool);
+    let (mut one, _other) = (connect(&proxy), connect(&proxy));
+    let id = |client: &mut Client| value(client, "SELECT CONNECTION_ID()");
+    assert_ne!(id(&mut one), id(&mut one), "two share two");
+    one.query("BEGIN").expect("an OK");
+    assert_eq!(id(&mut one), id(&mut one), "a transaction stays");
     let (_script, proxy) = start(rename);
     let sql = "SELECT 'film_archive' FROM (SELECT 1) film WHERE `film_archive`.`1` = film_archive.1 -- film_archive";
     assert_eq!(value(&mut connect(&proxy), sql), "film_archive");

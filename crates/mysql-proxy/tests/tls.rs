@@ -8,8 +8,8 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use nix::sys::signal::Signal;
-use protocol::Capabilities;
 use protocol::connection_phase::SslRequest;
+use protocol::{Capabilities, Command};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, SanType};
 use testkit::{
     AuthPath, Client, ClientError, Connection, Direction, FaultLink, Finished, Login, MariaDb,
@@ -464,7 +464,7 @@ fn connections_under_tls_are_pooled_apart_where_the_client_decides() {
     let id = |client: &mut Client| client.value("SELECT CONNECTION_ID()").expect("a value");
     let leave = |mut client: Client| {
         let id = id(&mut client);
-        client.quit().expect("a goodbye");
+        client.send_command(Command::QUIT, &[]).expect("a goodbye");
         let sql = format!(
             "SELECT COUNT(*) FROM performance_schema.processlist WHERE command = 'Sleep' AND id = {id}"
         );

@@ -178,10 +178,12 @@ impl<'a> Authentication<'a> {
     fn kind_of_answer(&self, plugin_name: &[u8]) -> Result<FirstAnswer, SessionError> {
         let is_mixed = self.is_mixed();
         match plugin_name {
-            SHA256_PASSWORD if is_mixed && self.backend.is_secure() => {
-                Ok(FirstAnswer::OfferKey(SHA256_REQUEST_PUBLIC_KEY))
-            }
-            SHA256_PASSWORD if is_mixed => Ok(FirstAnswer::Password(SHA256_REQUEST_PUBLIC_KEY)),
+            // Its clients and servers ask for a key on Unix sockets, too.
+            SHA256_PASSWORD => Ok(match (self.client.is_tls(), self.backend.is_tls()) {
+                (false, true) => FirstAnswer::OfferKey(SHA256_REQUEST_PUBLIC_KEY),
+                (true, false) => FirstAnswer::Password(SHA256_REQUEST_PUBLIC_KEY),
+                (false, false) | (true, true) => FirstAnswer::Relay,
+            }),
             MYSQL_CLEAR_PASSWORD | DIALOG if is_mixed && self.client.is_secure() => {
                 Err(needs_tls(&String::from_utf8_lossy(plugin_name)))
             }
