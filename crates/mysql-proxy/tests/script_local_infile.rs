@@ -274,3 +274,33 @@ fn a_client_that_leaves_instead_of_sending_its_file_leaves_nothing() {
         assert!(server.query("SELECT n FROM test.numbers").is_empty());
     }
 }
+
+/// A script asks for a file of the client's, which is for nobody.
+const ASKS: &str = r#"
+    function read_query(packet)
+        print("command", packet:byte())
+        if packet:sub(2) ~= "give" then return end
+        proxy.response = { type = proxy.MYSQLD_PACKET_RAW, packets = { "\251file" } }
+        return proxy.PROXY_SEND_RESULT
+    end
+"#;
+
+#[test]
+fn a_file_that_a_script_asks_for_goes_nowhere() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(ASKS);
+    let proxy = script.proxy(&[&server], &[]);
+    let mut client = connect(&login(), proxy.address());
+    let evil = b"\x03CREATE TABLE test.evil (n INT)";
+    for file in [&evil[..], &[b'x'; 100_000], b""] {
+        let response = respond(&mut client, "give", &[file]);
+        let [(1, request), (_, ok)] = &response[..] else {
+            panic!("a request and an OK, but {response:?}");
+        };
+        assert_eq!((request.as_slice(), ok[0]), (&b"\xfbfile"[..], 0));
+    }
+    assert_eq!(value(&mut client, "SELECT 'goes on'"), "goes on");
+    assert_eq!(server.query("SHOW TABLES FROM test LIKE 'evil'").len(), 0);
+    // Each is followed by COM_STATISTICS; the files are no commands.
+    assert_eq!(proxy.count_in_log("command\t"), 3 + 3 + 1);
+}

@@ -21,6 +21,9 @@ use super::script::Script;
 use super::{change_user, local_infile, stream};
 use crate::buffer::Buffer;
 
+/// The first byte of a request for a client's file.
+const LOCAL_INFILE_REQUEST: u8 = 0xfb;
+
 /// What the client has got in answer to its command.
 #[derive(Debug)]
 pub(super) struct Delivery {
@@ -28,6 +31,8 @@ pub(super) struct Delivery {
     numbering: Option<Renumbering>,
     /// A response was sent, or the client waits for none: another one would be the answer to its next command.
     is_done: bool,
+    /// The response is a script's request for a file, which the client sends now.
+    asks_for_file: bool,
 }
 
 /// Sends the queue's entries until it is empty.
@@ -378,6 +383,19 @@ impl Delivery {
         Self {
             numbering: Some(Renumbering::new(next_sequence_id)),
             is_done: !has_answer,
+            asks_for_file: false,
+        }
+    }
+
+    /// The file that a script has asked for is nobody's: it is read to its end, and that is that.
+    pub(super) async fn settle_file(
+        &mut self,
+        link: &mut Link,
+        input: &mut Buffer,
+    ) -> Result<(), SessionError> {
+        match std::mem::take(&mut self.asks_for_file) {
+            true => local_infile::discard(link, input).await,
+            false => Ok(()),
         }
     }
 
@@ -398,6 +416,9 @@ impl Delivery {
         link: &mut Link,
         payloads: &[Vec<u8>],
     ) -> Result<(), SessionError> {
+        let is_request =
+            matches!(payloads, [payload] if payload.first() == Some(&LOCAL_INFILE_REQUEST));
+        self.asks_for_file = is_request && !self.is_done;
         let mut packets = Vec::new();
         let mut next = 0;
         for payload in payloads {

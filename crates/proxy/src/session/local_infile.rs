@@ -3,6 +3,7 @@
 
 use protocol::ResponseTracker;
 use protocol::packet::{PayloadScanner, put_payload};
+use protocol::response::OkPacket;
 use protocol::response_tracker::Next;
 
 use super::error::{Party, SessionError};
@@ -54,6 +55,33 @@ pub(super) async fn decline(
     Ok(Next::Bytes)
 }
 
+/// A file that nobody wants, of a client that was asked for it: an OK follows its end.
+pub(super) async fn discard(link: &mut Link, input: &mut Buffer) -> Result<(), SessionError> {
+    let mut file = File::default();
+    loop {
+        let (bytes, is_sent) = file.feed(input.bytes());
+        input.consume(bytes);
+        if is_sent {
+            break;
+        }
+        input.release_if_empty();
+        match link.hear(input, Phase::Expired).await? {
+            Heard::Backend => return Err(SessionError::Closed(Party::Backend)),
+            Heard::Client(0) => return Err(SessionError::Closed(Party::Client)),
+            Heard::Client(_) => {}
+        }
+    }
+    let ok = OkPacket {
+        status: link.status,
+        ..OkPacket::default()
+    };
+    let mut payload = Vec::new();
+    ok.encode(OkPacket::HEADER, link.capabilities, &mut payload);
+    let mut packet = Vec::new();
+    put_payload(&mut packet, file.last_sequence_id.wrapping_add(1), &payload);
+    link.write_client(&packet).await
+}
+
 /// A part of the file, with whatever the backend says in between.
 async fn send(
     link: &mut Link,
@@ -91,6 +119,8 @@ async fn hear(
 #[derive(Debug, Default)]
 struct File {
     payload: PayloadScanner,
+    /// Of the latest payload that is complete.
+    last_sequence_id: u8,
 }
 
 impl File {
@@ -102,6 +132,7 @@ impl File {
             at += consumed;
             if is_payload_complete {
                 let payload = std::mem::take(&mut self.payload);
+                self.last_sequence_id = payload.sequence_id();
                 if payload.payload_bytes() == 0 {
                     return (at, true);
                 }
