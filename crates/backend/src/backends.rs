@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::time::Duration;
 
 use thiserror::Error;
 use tokio::sync::Notify;
@@ -28,6 +29,8 @@ pub struct Backend {
     availability: AtomicU8,
     /// Wakes the probe when the server may want it.
     pub(crate) went_down: Notify,
+    /// Until when a script wants it left alone.
+    held_down_until: Mutex<Option<Instant>>,
     clients: AtomicUsize,
     /// The numeric address that answered last.
     last_address: Mutex<Option<SocketAddress>>,
@@ -49,6 +52,9 @@ pub struct Backends {
     cursor: AtomicUsize,
     added: Notify,
 }
+
+/// How long a script's word counts, as it did in MySQL Proxy 0.8.5.
+const SCRIPTS_HOLD: Duration = Duration::from_secs(4);
 
 /// Servers at once, those that were removed included. Far beyond any use; a script that adds for ever stops here.
 const BACKENDS_MAX: usize = 1024;
@@ -200,6 +206,7 @@ impl Backend {
             is_up: AtomicBool::new(true),
             availability: AtomicU8::new(Availability::InService as u8),
             went_down: Notify::new(),
+            held_down_until: Mutex::default(),
             clients: AtomicUsize::new(0),
             last_address: Mutex::default(),
             uuid: Mutex::default(),
@@ -307,8 +314,26 @@ impl Backend {
         }
     }
 
+    /// [`Self::mark_down`] because a script says so: it is tried again no sooner than in 4 s.
+    pub fn hold_down(&self, now: Instant) {
+        *lock(&self.held_down_until) = Some(now + SCRIPTS_HOLD);
+        let is_news = lock(&self.health).mark_down(now, "a script says so".to_owned());
+        self.is_up.store(false, Ordering::Relaxed);
+        if is_news {
+            let (address, seconds) = (&self.address, SCRIPTS_HOLD.as_secs());
+            warn!("a script marked backend ({address}) as down: it is tried again in {seconds} s");
+            self.went_down.notify_one();
+        }
+    }
+
+    /// Until when a script wants it left alone.
+    pub(crate) fn held_down_until(&self) -> Option<Instant> {
+        *lock(&self.held_down_until)
+    }
+
     /// Puts it back into the choice. Logs when this is news.
     pub fn mark_up(&self, now: Instant) {
+        *lock(&self.held_down_until) = None;
         let mut health = lock(&self.health);
         let down_for = health.mark_up(now);
         self.is_up.store(true, Ordering::Relaxed);

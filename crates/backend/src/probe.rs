@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tracing::debug;
 
 use crate::Backend;
@@ -27,6 +27,9 @@ pub async fn watch(backend: Arc<Backend>, timeouts: Timeouts) {
             backend.went_down.notified().await;
         }
         sleep(PROBE_INTERVAL).await;
+        if let Some(until) = backend.held_down_until() {
+            sleep_until(until).await;
+        }
         while attempts.try_join_next().is_some() {}
         if attempts.len() < ATTEMPTS_MAX {
             attempts.spawn(try_once(Arc::clone(&backend), timeouts));
@@ -150,6 +153,28 @@ mod tests {
         greet(&mut second).await;
         answers_and_leaves(second).await;
         assert!(backend.is_up());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_a_script_marked_is_left_alone_for_4_s() {
+        let directory = tempfile::tempdir().unwrap();
+        let (listener, backend) = server(directory.path());
+        greet(&mut accept(&listener).await).await;
+        while !backend.is_up() {
+            sleep(seconds(1)).await;
+        }
+        let marked = Instant::now();
+        backend.hold_down(marked);
+        let mut tried = accept(&listener).await;
+        let elapsed = marked.elapsed();
+        assert!(
+            elapsed >= seconds(4) && elapsed <= seconds(6),
+            "{elapsed:?}"
+        );
+        greet(&mut tried).await;
+        while !backend.is_up() {
+            sleep(seconds(1)).await;
+        }
     }
 
     #[tokio::test(start_paused = true)]

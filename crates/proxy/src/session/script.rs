@@ -258,7 +258,7 @@ impl BackendView for View {
 
     fn set_state(&self, state: BackendState) {
         match state {
-            BackendState::Down => self.0.mark_down(Instant::now(), "a script says so"),
+            BackendState::Down => self.0.hold_down(Instant::now()),
             BackendState::Unknown | BackendState::Up => self.0.mark_up(Instant::now()),
         }
     }
