@@ -509,3 +509,23 @@ fn scripts_know_the_default_database() {
     let row = client.query("db").expect("an answer").text().remove(0);
     assert_eq!(row[0].as_deref(), Some("mysql"));
 }
+
+#[test]
+fn a_backend_that_was_never_reached_shows_the_address_that_is_written() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(
+        "function read_query(packet)
+             if packet:sub(2) ~= 'where' then return end
+             local dst = proxy.global.backends[2].dst
+             proxy.response = { type = proxy.MYSQLD_PACKET_OK, resultset = {
+                 fields = { { name = 'dst' } },
+                 rows = { { table.concat({ dst.type, dst.name, dst.address, dst.port }, ' ') } },
+             } }
+             return proxy.PROXY_SEND_RESULT
+         end",
+    );
+    let options = ["--proxy-read-only-backend-addresses=127.0.0.1:1"];
+    let proxy = script.proxy(&[&server], &options);
+    let shown = value(&mut connect(&proxy), "where");
+    assert_eq!(shown, "2 127.0.0.1:1 127.0.0.1 1");
+}

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use backend::{Backend, Backends, ServerSession, Settings, Stream};
+use backend::{Backend, Backends, ServerSession, Settings, Stream, Target};
 use protocol::Capabilities;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
 use script::{
@@ -241,7 +241,13 @@ impl BackendView for View {
     }
 
     fn dst(&self) -> Option<Endpoint> {
-        self.0.last_address().map(endpoint)
+        let answered = self.0.last_address().map(endpoint);
+        // What is written as a number needs no answer.
+        answered.or_else(|| match self.0.address().target() {
+            Target::Ip(ip, port) => Some(Endpoint::Ip(SocketAddr::new(*ip, *port))),
+            Target::Unix(path) => Some(Endpoint::Unix(path.clone())),
+            Target::Name(..) => None,
+        })
     }
 
     fn configured_address(&self) -> String {
