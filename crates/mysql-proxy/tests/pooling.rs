@@ -10,42 +10,7 @@ use std::time::Instant;
 use protocol::{Capabilities, Command};
 use testkit::{Client, ClientError, MariaDb, Mysql97, ProxyProcess, Server};
 
-use scripted::{DEADLINE, ScriptFile, connect, value};
-
-/// A statement at a time: each takes an idle connection, and gives it back unless a transaction is open.
-const SHARING: &str = "
-function connect_server()
-  for i = 1, #proxy.global.backends do
-    local pool = proxy.global.backends[i].pool
-    if pool.users[''].cur_idle_connections > 0 then
-      proxy.connection.backend_ndx = i
-      if proxy.connection.server then return proxy.PROXY_IGNORE_RESULT end
-    end
-  end
-end
-function read_auth_result(auth)
-  if auth.packet:byte() == proxy.MYSQLD_PACKET_OK then proxy.connection.backend_ndx = 0 end
-end
-function read_query(packet)
-  if packet:byte() == proxy.COM_QUIT then
-    proxy.response = { type = proxy.MYSQLD_PACKET_OK }
-    return proxy.PROXY_SEND_RESULT
-  end
-  if proxy.connection.backend_ndx == 0 then proxy.connection.backend_ndx = 1 end
-  proxy.queries:append(1, packet, { resultset_is_needed = true })
-  return proxy.PROXY_SEND_QUERY
-end
-function read_query_result(inj)
-  if not inj.resultset.flags.in_trans then proxy.connection.backend_ndx = 0 end
-end
-function disconnect_client() proxy.connection.backend_ndx = 0 end
-";
-
-fn sharing(server: &Server, more: &[&str]) -> (ScriptFile, ProxyProcess) {
-    let script = ScriptFile::new(SHARING);
-    let proxy = script.proxy(&[server], more);
-    (script, proxy)
-}
+use scripted::{DEADLINE, SHARING, ScriptFile, connect, sharing, value};
 
 /// Waits for a condition that nobody announces.
 fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
