@@ -19,6 +19,9 @@ use transport::{IdleStream, Stream};
 
 use crate::{Backend, ServerSession};
 
+/// Users without idle connections that are still known. An account for every name has more.
+const KNOWN_USERS_MAX: usize = 1024;
+
 /// Between two looks at connections that nobody takes.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -34,7 +37,7 @@ pub struct Pool {
 
 #[derive(Debug, Default)]
 struct Idle {
-    /// By user. One who had a connection once stays known.
+    /// By user. One who had a connection once stays known, unless there are too many.
     users: BTreeMap<Vec<u8>, VecDeque<IdleConnection>>,
     /// Who waits for a connection, in the order of coming.
     waiting: VecDeque<Waiting>,
@@ -243,11 +246,12 @@ impl Idle {
                 Err(unwanted) => connection = unwanted,
             }
         }
-        let username = connection.session.username.clone();
-        self.users
-            .entry(username)
-            .or_default()
-            .push_back(connection);
+        let username = &connection.session.username;
+        if self.users.len() >= KNOWN_USERS_MAX && !self.users.contains_key(username) {
+            self.users.retain(|_, queue| !queue.is_empty());
+        }
+        let queue = self.users.entry(username.clone()).or_default();
+        queue.push_back(connection);
     }
 
     /// The user's own, even if it is empty; else, for one who logs in on it, that of any user who has more than enough.

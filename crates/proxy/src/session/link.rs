@@ -336,9 +336,14 @@ impl Link {
         Some((&mut self.client, backend, &self.registration))
     }
 
-    /// A response ended: what it said of the session.
+    /// A response ended: what it said of the session. Where it may be none to what was asked, the next may not either.
     pub(super) fn responded(&mut self, tracker: &ResponseTracker) {
         self.summary = *tracker.summary();
+        if self.summary.is_out_of_sequence
+            && let Some(session) = &mut self.session
+        {
+            session.add_pin(Some(sql::Pin::ForGood("a packet out of sequence")));
+        }
         if let Some(status) = tracker.status() {
             self.status = status;
         }

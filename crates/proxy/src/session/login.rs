@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use backend::abandoned_login::{self, Stage};
 use backend::packet_io::{PacketReader, write_packet};
+use backend::traces::Traces;
 use backend::{Address, Backend, ClientCount, ServerSession, Settings, Stream};
 use protocol::change_user::ChangeUser;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10, SslRequest};
+use protocol::query::Query;
 use protocol::response::{ErrPacket, error_code};
 use protocol::{Capabilities, DecodeError, StatusFlags};
 use script::{Hold, Hook};
+use sql::Pin;
 use tokio::time::timeout;
 
 use super::Context;
@@ -69,6 +72,8 @@ struct ClientLogin {
     capabilities: Capabilities,
     /// Of its packet.
     sequence_id: u8,
+    /// The script has replaced the login by one of other capabilities.
+    replaced: Option<Pin>,
 }
 
 /// Another connection for it.
@@ -128,6 +133,8 @@ impl<'a> Server<'a> {
 /// An authentication plugin that no account has: a backend that reads this name asks again, with the account's plugin and
 /// a nonce of its own. An answer to another backend's nonce would be of no use to it.
 const UNKNOWN_PLUGIN: &[u8] = b"mysql_proxy_switch";
+
+const REPLACED: Pin = Pin::ForGood("a login that the script has replaced");
 
 /// Relays the login.
 ///
@@ -222,6 +229,7 @@ async fn exchange(
         context,
         script.as_deref_mut(),
     );
+    let traces = traces_behind_login(session.as_deref());
     let tls = context.tls();
     let server = Server::new(count.backend(), &tls, &handshake, session.as_deref());
     let attempt = attempt(&mut login, start, server);
@@ -238,7 +246,9 @@ async fn exchange(
     };
     match outcome {
         Ok(Admission::Backend(login, status)) => {
-            left.session = script.is_some().then(|| login.session(&handshake, status));
+            left.session = script
+                .is_some()
+                .then(|| login.session(&handshake, status, traces));
             left.backend = Some((backend, count));
             if script.is_some_and(|script| std::mem::take(&mut script.connection.is_released)) {
                 left.give_back();
@@ -266,6 +276,13 @@ async fn exchange(
             Err(error)
         }
     }
+}
+
+/// What is left of those before on a connection that is used again.
+fn traces_behind_login(session: Option<&ServerSession>) -> Traces {
+    let mut traces = session.map_or_else(Traces::default, |session| session.traces);
+    traces.reset();
+    traces
 }
 
 /// How a backend is left that did not let the client in.
@@ -336,18 +353,33 @@ impl Left {
 }
 
 impl ClientLogin {
-    /// What the backend holds after it.
-    fn session(&self, handshake: &Arc<HandshakeV10>, status: StatusFlags) -> Box<ServerSession> {
+    /// Why nobody else may have the connection afterwards.
+    fn pin(&self, handshake: &HandshakeV10) -> Option<Pin> {
+        let character_set = self.response.character_set.into();
+        self.replaced
+            .or(backend::pin_of_login(handshake, character_set))
+    }
+
+    /// What the backend holds after it, with what is left of those before.
+    fn session(
+        &self,
+        handshake: &Arc<HandshakeV10>,
+        status: StatusFlags,
+        traces: Traces,
+    ) -> Box<ServerSession> {
+        let character_set = self.response.character_set.into();
         Box::new(ServerSession {
             handshake: Arc::clone(handshake),
             username: self.response.username.clone(),
             capabilities: self.capabilities,
             default_db: self.response.database.clone(),
-            settings: Settings::of_login(self.response.character_set),
+            character_set,
+            settings: Settings::of_login(character_set),
             statements: HashSet::new(),
-            pin: None,
+            pin: self.pin(handshake),
             status,
             nonce: Vec::new(),
+            traces,
         })
     }
 }
@@ -375,7 +407,9 @@ async fn greet(
     offered.set(Capabilities::SSL, offers_tls);
     HandshakeV10::patch_capabilities(&mut greeting, offered)
         .map_err(|error| SessionError::Malformed(Party::Backend, error))?;
-    if let Some(script) = &mut login.script
+    // A greeting that is said again was shown before.
+    if server.session.is_none()
+        && let Some(script) = &mut login.script
         && let script::Decision::SendResult(response) = script.call(Hook::ReadHandshake).await
     {
         return Err(SessionError::Answered(response.payloads));
@@ -388,15 +422,18 @@ async fn greet(
     // What was not offered is not for the backend to see; the rest stays the client's business.
     let masked = server.handshake.capabilities - offered;
     response.capabilities -= masked | Capabilities::SSL;
-    let capabilities = response.capabilities & offered;
-    let capabilities = server.tls.pool_key(login.streams().0, capabilities);
+    let agreed = response.capabilities & offered;
+    let capabilities = server.tls.pool_key(login.streams().0, agreed);
     let sequence_id = login.client_sequence_id;
     HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
         .map_err(|error| SessionError::Malformed(Party::Client, error))?;
+    let mut replaced = None;
     match ask_script(login, &response, capabilities).await? {
         ReadAuth::Forward => {}
         ReadAuth::Replace(packet) => {
             response = decode(&packet)?;
+            let said = response.capabilities & (offered - Capabilities::SSL);
+            replaced = (said != agreed).then_some(REPLACED);
             payload = packet;
         }
         ReadAuth::Admit => {
@@ -404,6 +441,7 @@ async fn greet(
                 response,
                 capabilities,
                 sequence_id,
+                replaced,
             };
             return Ok(Admission::Script(login));
         }
@@ -412,6 +450,7 @@ async fn greet(
                 response,
                 capabilities,
                 sequence_id,
+                replaced,
             };
             return Ok(Admission::Elsewhere(Elsewhere {
                 login,
@@ -424,7 +463,9 @@ async fn greet(
         response,
         capabilities,
         sequence_id,
+        replaced,
     };
+    login.pin = client.pin(server.handshake);
     match server.session {
         Some(session) => reuse(login, client, (server.index, session)).await,
         None => {
@@ -441,6 +482,7 @@ async fn switch(
     server: Server<'_>,
 ) -> Result<Admission, SessionError> {
     login.client_sequence_id = client.sequence_id;
+    login.pin = client.pin(server.handshake);
     if let Some(session) = server.session {
         return reuse(login, client, (server.index, session)).await;
     }
@@ -482,7 +524,7 @@ async fn reuse(
     if !session.suits(client.capabilities) {
         return another(client, Place::Any);
     }
-    match change_user(login, &client.response, session).await {
+    match take_over(login, &client.response, session).await {
         Err(SessionError::Closed(Party::Backend) | SessionError::Io(Party::Backend, _))
             if !login.has_backend_spoken() =>
         {
@@ -490,6 +532,20 @@ async fn reuse(
         }
         outcome => decided(outcome?, client),
     }
+}
+
+async fn take_over(
+    login: &mut Authentication<'_>,
+    response: &HandshakeResponse41,
+    session: &ServerSession,
+) -> Result<Decision, SessionError> {
+    if session.handshake.is_mariadb() {
+        // COM_CHANGE_USER leaves the role of the user before in force for one who has none by default.
+        let mut payload = Vec::new();
+        Query::encode_text(b"SET ROLE NONE", session.capabilities, &mut payload);
+        login.run_statement(&payload).await?;
+    }
+    change_user(login, response, session).await
 }
 
 async fn change_user(
@@ -519,6 +575,7 @@ async fn change_user(
     }
     .encode(session.capabilities, &mut payload);
     login.plugin_name.clone_from(&response.auth_plugin_name);
+    login.is_reused = true;
     login.start_command(&payload).await?;
     login.run().await
 }

@@ -17,6 +17,7 @@ use tracing::info;
 
 use super::Context;
 use super::link::Link;
+use super::past::Past;
 use crate::scripts::{Scripts, SharedState};
 
 /// The script of one session.
@@ -26,6 +27,10 @@ pub(super) struct Script {
     pub(super) connection: Box<Connection>,
     /// What the client has set in its session, wherever that is.
     pub(super) settings: Settings,
+    /// The collation's number in its login.
+    pub(super) character_set: u16,
+    /// What its statements have left for later ones to ask about.
+    pub(super) past: Past,
 }
 
 /// What an idle connection is made of.
@@ -70,6 +75,8 @@ impl Script {
                 state,
                 connection,
                 settings: Settings::default(),
+                character_set: 0,
+                past: Past::default(),
             }))),
         }
     }
@@ -158,6 +165,8 @@ impl Script {
     /// The client has said who it is.
     pub(super) fn logged_in(&mut self, response: &HandshakeResponse41, capabilities: Capabilities) {
         self.connection.capabilities = capabilities;
+        self.character_set = response.character_set.into();
+        self.settings = Settings::of_login(self.character_set);
         let client = &mut self.connection.client;
         client.default_db.clone_from(&response.database);
         client.login = Some(Login {
@@ -178,7 +187,10 @@ impl Script {
     }
 
     /// The client has become another one, at the backend too.
-    pub(super) fn changed_user(&mut self, login: Login, database: Vec<u8>) {
+    pub(super) fn changed_user(&mut self, login: Login, database: Vec<u8>, character_set: u16) {
+        self.character_set = character_set;
+        self.settings = Settings::of_login(character_set);
+        self.past = Past::default();
         self.connection.client.login = Some(login);
         self.connection.client.default_db = database;
         self.share_login();
@@ -187,6 +199,11 @@ impl Script {
     /// The default database of both sides, after the backend has changed it.
     pub(super) fn use_db(&mut self, database: &[u8]) {
         self.connection.client.default_db = database.to_vec();
+        self.server_uses_db(database);
+    }
+
+    /// That of the backend's side alone.
+    pub(super) fn server_uses_db(&mut self, database: &[u8]) {
         if let Some(server) = &mut self.connection.server {
             server.default_db = database.to_vec();
         }

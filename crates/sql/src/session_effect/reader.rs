@@ -1,7 +1,8 @@
 //! Tokens as servers run them: without comments, and with what stands in those that they execute.
 //!
 //! Whether an executed comment is executed depends on the server's version, which is not known here: a token says which
-//! comment it is from. A comment that would end elsewhere if it were executed is `Piece::Ambiguous`.
+//! comment it is from. A comment that would end elsewhere if it were executed is `Piece::Ambiguous`. So is a text in
+//! double quotes that would end elsewhere if it were a name, as with ANSI_QUOTES: a server's own setting may be that.
 
 use crate::tokenizer::is_space;
 use crate::{Token, TokenId, Tokenizer, tokenize};
@@ -10,7 +11,7 @@ use crate::{Token, TokenId, Tokenizer, tokenize};
 pub(super) enum Piece<'a> {
     /// A token, and the number of the executed comment that it is in; 0 if in none.
     Token(Token<'a>, usize),
-    /// An executed comment whose end depends on whether it is executed.
+    /// Where it ends depends on the server.
     Ambiguous,
 }
 
@@ -42,7 +43,8 @@ impl<'a> Reader<'a> {
             return None;
         };
         let is_last = inner.clone().next().is_none();
-        if is_last && is_quoted(&token) && !is_surely_closed(token.raw) {
+        let is_unclosed = is_last && is_quoted(&token) && !is_surely_closed(token.raw);
+        if is_unclosed || is_shorter_as_name(&token) {
             return Some(Piece::Ambiguous);
         }
         Some(Piece::Token(token, self.comments))
@@ -62,6 +64,9 @@ impl<'a> Iterator for Reader<'a> {
                 continue;
             }
             let token = self.text.next()?;
+            if is_shorter_as_name(&token) {
+                return Some(Piece::Ambiguous);
+            }
             if token.id != TokenId::COMMENT && token.id != TokenId::COMMENT_MYSQL {
                 return Some(Piece::Token(token, 0));
             }
@@ -94,6 +99,11 @@ fn executed_text(comment: &[u8]) -> Option<&[u8]> {
         version @ 5.. => Some(&text[version..]),
         _ => Some(text),
     }
+}
+
+/// In names a backslash escapes nothing.
+fn is_shorter_as_name(token: &Token<'_>) -> bool {
+    token.raw.starts_with(b"\"") && memchr::memmem::find(token.raw, b"\\\"").is_some()
 }
 
 pub(super) fn is_quoted(token: &Token<'_>) -> bool {
