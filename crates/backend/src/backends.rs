@@ -257,7 +257,7 @@ impl Backend {
     }
 
     /// Counts a client that has a connection already.
-    pub fn hold(self: &Arc<Self>) -> ClientCount {
+    pub(crate) fn hold(self: &Arc<Self>) -> ClientCount {
         ClientCount::new(self)
     }
 

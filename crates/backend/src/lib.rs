@@ -31,7 +31,7 @@ pub use backends::{AddError, Backend, Backends, ClientCount};
 pub use choice::Balance;
 pub use connector::{ConnectError, Greeted, Timeouts};
 pub use health::Health;
-pub use pool::{Applicant, Pool};
+pub use pool::{Applicant, Pool, PooledConnection};
 pub use server_session::{Restoring, ServerSession, Settings, pin_of_login, pinned_by};
 pub use transport::{SocketAddress, Stream, packet_io};
 

@@ -3,7 +3,6 @@
 
 mod scripted;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -260,100 +259,4 @@ fn the_order_of_connections_is_the_original_ones() {
         assert_eq!(value(&mut client, "SELECT counter"), expected);
         clients.push(client);
     }
-}
-
-/// Lends connections to logins while it has more than seven.
-const SHARING_EIGHT: &str = "proxy.global.backends[1].pool.min_idle_connections = 7\n";
-
-/// Clients that check what they get, and vanish now and then in the middle of it.
-struct Crowd {
-    served: AtomicUsize,
-    is_over: AtomicBool,
-}
-
-impl Crowd {
-    /// Each value names its client and its query: nobody else's row is one of them.
-    fn query(&self, client: &mut Client, tag: &str) -> Result<(), ClientError> {
-        let sql = format!("SELECT '{tag}', REPEAT('{tag}', 100)");
-        let result = client.query(&sql)?;
-        let rows = result.text();
-        assert_eq!(rows.len(), 1, "{tag}");
-        assert_eq!(rows[0][0].as_deref(), Some(tag));
-        assert_eq!(rows[0][1].as_deref(), Some(tag.repeat(100).as_str()));
-        self.served.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
-
-    fn run(&self, proxy: &ProxyProcess, number: usize, client: Client) {
-        let mut client = Some(client);
-        let mut turn = 0;
-        while !self.is_over.load(Ordering::Relaxed) {
-            turn += 1;
-            let Some(this) = &mut client else {
-                // The server may be away.
-                client = Client::connect(proxy.address(), "app", "app").ok();
-                continue;
-            };
-            let tag = format!("{number}-{turn}-");
-            if (number + turn).is_multiple_of(23) {
-                this.send_query(&format!("SELECT '{tag}', SLEEP(0.001)"))
-                    .ok();
-                client = None;
-            } else if self
-                .query(this, &tag)
-                .is_err_and(|error| error.code() != Some(1040))
-            {
-                client = None;
-            }
-        }
-    }
-}
-
-#[test]
-fn no_row_reaches_another_client() {
-    const CLIENTS: usize = 200;
-    let mut server = MariaDb::start(&["--max-connections=1000"]);
-    let script = ScriptFile::new(&SHARING.replacen(
-        "function connect_server()",
-        &format!("function connect_server() {SHARING_EIGHT}"),
-        1,
-    ));
-    let proxy = script.proxy(&[&server], &["--proxy-pool-wait=2"]);
-    let crowd = Crowd {
-        served: AtomicUsize::new(0),
-        is_over: AtomicBool::new(false),
-    };
-    let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect(&proxy)).collect();
-    let connected =
-        server.query("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'");
-    assert_eq!(connected[0][0].as_deref(), Some("8"));
-    thread::scope(|scope| {
-        for (number, client) in clients.drain(..).enumerate() {
-            let (crowd, proxy) = (&crowd, &proxy);
-            scope.spawn(move || crowd.run(proxy, number, client));
-        }
-        let served = |more| {
-            let before = crowd.served.load(Ordering::Relaxed);
-            wait_until("served", || {
-                crowd.served.load(Ordering::Relaxed) >= before + more
-            });
-        };
-        served(2000);
-        // One connection, then all of them.
-        for _ in 0..5 {
-            let ids = server
-                .query("SELECT id FROM information_schema.processlist WHERE user = 'app' LIMIT 1");
-            if let Some(id) = ids.first().and_then(|row| row[0].clone()) {
-                server.query(&format!("KILL {id}"));
-            }
-            served(200);
-        }
-        server.kill9();
-        server.restart();
-        served(2000);
-        crowd.is_over.store(true, Ordering::Relaxed);
-    });
-    let mut last = connect(&proxy);
-    assert_eq!(value(&mut last, "SELECT 1"), "1");
-    assert_eq!(proxy.count_in_log("panicked"), 0);
 }

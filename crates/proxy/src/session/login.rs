@@ -10,7 +10,7 @@ use std::time::Duration;
 use backend::abandoned_login::{self, Stage};
 use backend::packet_io::{PacketReader, write_packet};
 use backend::traces::Traces;
-use backend::{Address, Backend, ClientCount, ServerSession, Settings, Stream};
+use backend::{Address, Backend, ClientCount, PooledConnection, ServerSession, Settings, Stream};
 use protocol::change_user::ChangeUser;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10, SslRequest};
 use protocol::query::Query;
@@ -86,7 +86,7 @@ struct Elsewhere {
 
 enum Place {
     /// An idle connection, which the script took.
-    Taken(Stream, Box<ServerSession>),
+    Taken(Box<PooledConnection>),
     /// An idle connection if there is one that suits, else a new one.
     Any,
     /// A new one.
@@ -262,7 +262,7 @@ async fn exchange(
             Ok((Admission::Tunnel, left))
         }
         Ok(admission) => {
-            leaving.leave(backend, &count).await;
+            leaving.leave(backend, count).await;
             Ok((admission, left))
         }
         Err(SessionError::Denied) => {
@@ -272,7 +272,7 @@ async fn exchange(
         Err(error) => {
             let address = count.backend().address().to_string();
             let told = last_words::tell(client, sequence_id, &error, &address);
-            tokio::join!(told, leaving.leave(backend, &count));
+            tokio::join!(told, leaving.leave(backend, count));
             Err(error)
         }
     }
@@ -313,9 +313,14 @@ impl<'a> Leaving<'a> {
         }
     }
 
-    async fn leave(self, backend: Stream, count: &ClientCount) {
+    async fn leave(self, backend: Stream, count: ClientCount) {
         match self.session {
-            Some(session) => count.backend().pool().put(backend, session),
+            Some(session) => PooledConnection {
+                count,
+                stream: backend,
+                session,
+            }
+            .give_back(),
             None => abandoned_login::end(backend, self.reader, self.stage).await,
         }
     }
@@ -345,9 +350,12 @@ impl Left {
             && let Some(mut session) = self.session.take()
         {
             session.nonce = std::mem::take(&mut self.nonce);
-            let backend = Arc::clone(count.backend());
-            drop(count);
-            backend.pool().put(stream, session);
+            PooledConnection {
+                count,
+                stream,
+                session,
+            }
+            .give_back();
         }
     }
 }
@@ -603,20 +611,18 @@ async fn connect_elsewhere(
     (index, place): (usize, Place),
 ) -> Result<Connected, SessionError> {
     let number = index + 1;
+    let applicant = backend::Applicant {
+        username: &login.response.username,
+        capabilities: Some(login.capabilities),
+        logs_in: true,
+    };
     let idle = match (place, context.backends.get(index)) {
-        (Place::Taken(stream, session), Some(backend)) => Some((backend, (stream, session))),
-        (Place::Any, Some(backend)) => {
-            let idle = backend.pool().take(&backend::Applicant {
-                username: &login.response.username,
-                capabilities: Some(login.capabilities),
-                logs_in: true,
-            });
-            idle.map(|idle| (backend, idle))
-        }
+        (Place::Taken(idle), _) => Some(*idle),
+        (Place::Any, Some(backend)) => backend.take_idle(&applicant),
         _ => None,
     };
-    if let Some((backend, (stream, session))) = idle {
-        return Ok(Connected::reused(backend.hold(), stream, session));
+    if let Some(idle) = idle {
+        return Ok(Connected::reused(idle));
     }
     let connected = match context.backends.take(index) {
         Some(count) => connect::connect_to_one(count, context).await,
@@ -686,8 +692,9 @@ async fn ask_script(
             None => ReadAuth::Forward,
         }),
         script::Decision::Default | script::Decision::IgnoreResult => {
-            if let Some((index, (stream, session))) = taken {
-                return Ok(ReadAuth::Elsewhere(index, Place::Taken(stream, session)));
+            if let Some(idle) = taken {
+                let index = idle.count.backend().index();
+                return Ok(ReadAuth::Elsewhere(index, Place::Taken(Box::new(idle))));
             }
             Ok(match script.chosen_backend(attached) {
                 Some(index) => ReadAuth::Elsewhere(index, Place::New),

@@ -65,19 +65,15 @@ impl Link {
         if std::mem::take(&mut script.connection.is_released) {
             self.give_back();
         }
-        if let Some((index, (stream, session))) = script.take_idle()
-            && let Some(backend) = self.context().backends.get(index)
-        {
-            self.attach(&backend, stream, session);
+        if let Some(idle) = script.take_idle() {
+            self.attach(idle);
         }
     }
 
     /// The backend's connection to its pool.
     fn give_back(&mut self) {
-        if let Some((count, stream, session)) = self.detach() {
-            let backend = count.backend().clone();
-            drop(count);
-            backend.pool().put(stream, session);
+        if let Some(connection) = self.detach() {
+            connection.give_back();
         }
     }
 
@@ -166,11 +162,9 @@ impl Link {
         if patience.is_zero() {
             return Ok(Readiness::NoServer);
         }
-        let waiting = backend
-            .pool()
-            .wait(&login.username, self.capabilities, patience);
+        let waiting = backend.wait_for_idle(&login.username, self.capabilities, patience);
         let idle = unless_expired(self.registration(), waiting).await?;
-        let Some((stream, session)) = idle else {
+        let Some(idle) = idle else {
             let address = backend.address();
             let user = String::from_utf8_lossy(&login.username);
             warn!(
@@ -182,8 +176,8 @@ impl Link {
                 format!("(proxy) no idle connection to backend {address} within {patience:?}"),
             )));
         };
-        script.attached(&backend, &stream, &session);
-        self.attach(&backend, stream, session);
+        script.attached(&idle);
+        self.attach(idle);
         Ok(Readiness::Ready)
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use backend::{Backend, Backends, ServerSession, Settings, Stream};
+use backend::{Backend, Backends, PooledConnection, Settings, Stream};
 use protocol::Capabilities;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
 use script::{
@@ -32,9 +32,6 @@ pub(super) struct Script {
     /// What its statements have left for later ones to ask about.
     pub(super) past: Past,
 }
-
-/// What an idle connection is made of.
-type IdleConnection = (Stream, Box<ServerSession>);
 
 impl Script {
     /// Loads the script for a new client of `worker`. `None` where there is none, or where connections do without a faulty one.
@@ -126,17 +123,16 @@ impl Script {
         });
     }
 
-    /// An idle connection of this backend is the client's from now on.
-    pub(super) fn attached(&mut self, backend: &Backend, stream: &Stream, session: &ServerSession) {
-        self.connection.backend_ndx = backend.index() + 1;
-        self.connection.server = Some(peer(stream, session));
+    /// An idle connection is the client's from now on.
+    pub(super) fn attached(&mut self, idle: &PooledConnection) {
+        self.connection.backend_ndx = idle.count.backend().index() + 1;
+        self.connection.server = Some(peer(idle));
     }
 
-    /// What a hook took from a pool, if it did, with the backend's index.
-    pub(super) fn take_idle(&mut self) -> Option<(usize, IdleConnection)> {
+    /// What a hook took from a pool, if it did.
+    pub(super) fn take_idle(&mut self) -> Option<PooledConnection> {
         let taken = self.connection.taken.take()?;
-        let connection = taken.connection.downcast::<IdleConnection>().ok()?;
-        Some((taken.backend, *connection))
+        taken.connection.downcast().ok().map(|idle| *idle)
     }
 
     /// `read_auth` may have written `backend_ndx`: the index of another backend than the one `attached`.
@@ -210,7 +206,11 @@ impl Script {
     }
 }
 
-fn peer(stream: &Stream, session: &ServerSession) -> Peer {
+fn peer(
+    PooledConnection {
+        stream, session, ..
+    }: &PooledConnection,
+) -> Peer {
     Peer {
         src: stream.local_address().map(endpoint),
         dst: stream.peer_address().map(endpoint),
@@ -302,19 +302,17 @@ impl BackendView for View {
     }
 
     fn take_idle(&self, applicant: &Applicant<'_>) -> Option<Taken> {
-        let (stream, session) = self.0.pool().take(&asking(applicant))?;
-        let idle: IdleConnection = (stream, session);
+        let idle = self.0.take_idle(&asking(applicant))?;
         Some(Taken {
             backend: self.0.index(),
-            peer: peer(&idle.0, &idle.1),
+            peer: peer(&idle),
             connection: Box::new(idle),
         })
     }
 
     fn put_back(&self, taken: Taken) {
-        if let Ok(idle) = taken.connection.downcast::<IdleConnection>() {
-            let (stream, session) = *idle;
-            self.0.pool().put(stream, session);
+        if let Ok(idle) = taken.connection.downcast::<PooledConnection>() {
+            idle.give_back();
         }
     }
 }
