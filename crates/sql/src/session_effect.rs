@@ -184,6 +184,34 @@ const LOCKING: &[&[u8]] = &[
     b"version_tokens_lock_exclusive",
 ];
 
+/// Words that say something wherever they stand.
+fn is_telling(word: &[u8]) -> bool {
+    const WORDS: &[&[u8]] = &[
+        b"temporary",
+        b"lock",
+        b"export",
+        b"database",
+        b"schema",
+        b"role",
+        b"resource",
+        b"authorization",
+        b"statement",
+        b"warnings",
+        b"errors",
+        b"count",
+        b"last_insert_id",
+        b"found_rows",
+        b"row_count",
+        b"lastval",
+        b"nextval",
+        b"next",
+        b"previous",
+        b"value",
+    ];
+    let mut words = WORDS.iter().chain(LOCKING);
+    words.any(|of| word.eq_ignore_ascii_case(of))
+}
+
 /// What the first word says of a statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {

@@ -96,6 +96,7 @@ async fn run_one(
         }
         ResponseKind::Stream if !delivery.is_done => {
             delivery.is_done = true;
+            effect.apply(link, script);
             return stream::relay(link, input).await;
         }
         ResponseKind::Stream => {

@@ -241,7 +241,9 @@ impl<'t, 'a> Assignments<'t, 'a> {
         if is_for_next && OF_TRANSACTIONS.contains(&name.as_slice()) {
             return Err(Pin::UntilReset("SET TRANSACTION"));
         }
-        if OF_DATABASES.contains(&name.as_slice()) {
+        // With the latter, `IS NULL` asks for the last insert id.
+        let is_off = name != b"sql_auto_is_null" || is_off(value);
+        if OF_DATABASES.contains(&name.as_slice()) || !is_off {
             return Err(Pin::UntilReset(UNREPEATABLE));
         }
         check_value(&name, sign, value)?;
@@ -328,6 +330,12 @@ impl<'t, 'a> Assignments<'t, 'a> {
 
 fn is(token: &Token<'_>, word: &[u8]) -> bool {
     token.raw.eq_ignore_ascii_case(word)
+}
+
+fn is_off(value: &Token<'_>) -> bool {
+    [b"0".as_slice(), b"off", b"false"]
+        .iter()
+        .any(|off| value.text.eq_ignore_ascii_case(off))
 }
 
 fn scope_of(word: &[u8]) -> Option<Scope> {

@@ -75,6 +75,10 @@ fn settings_are_repeated_as_they_were_written() {
             "sql_mode: SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
         ),
         (
+            "SET sql_auto_is_null = 0",
+            "sql_auto_is_null: SET SESSION sql_auto_is_null = 0",
+        ),
+        (
             "SET autocommit = 0",
             "autocommit: SET SESSION autocommit = 0",
         ),
@@ -279,6 +283,7 @@ fn sets_that_cannot_be_repeated_are_pinned() {
                 "SET a='\u{e4}'",
                 "SET a.b=1",
                 "SET collation_database = latin1_bin",
+                "SET sql_auto_is_null = 1",
                 "SET SESSION AUTHORIZATION a",
             ],
         ),
@@ -419,6 +424,36 @@ fn several_things_are_compound() {
             expected,
             "{sql}"
         );
+    }
+}
+
+/// Bytes beyond ASCII may be blanks: 0xa0 is one in latin1.
+#[test]
+fn blanks_beyond_ascii_hide_nothing() {
+    for sql in [
+        &b"CREATE OR REPLACE\xa0TEMPORARY\xa0TABLE a (a INT)"[..],
+        b"SELECT GET_LOCK\xa0('a', 1)",
+        b"FLUSH TABLES\xa0WITH\xa0READ\xa0LOCK",
+        b"DROP DATABASE\xa0a",
+        b"SELECT 1 --\xa0'\n, @a -- '",
+        b"/*! SELECT 1 --\xa0*/ , @a",
+        b"SELECT LAST_INSERT_ID\xa0()",
+        b"SET a = f(),\xa0ROLE\xa0b",
+        b"CREATE\xa0TABLE a (a INT)",
+        b"CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ ' $$; SET ROLE a; -- '",
+    ] {
+        let pin = SessionEffects::of(sql).pin;
+        assert!(
+            matches!(pin, Some(Pin::ForGood(_))),
+            "{}: {pin:?}",
+            String::from_utf8_lossy(sql)
+        );
+    }
+    for sql in [
+        "SELECT größe FROM t; SELECT 2",
+        "SELECT `lock\u{a0}` FROM t; SELECT '\u{a0}lock'",
+    ] {
+        assert_eq!(pin(sql), "", "{sql}");
     }
 }
 
