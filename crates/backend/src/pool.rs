@@ -351,3 +351,129 @@ impl IdleConnection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use protocol::StatusFlags;
+    use protocol::connection_phase::HandshakeV10;
+
+    use super::*;
+    use crate::traces::Traces;
+    use crate::{Backends, Balance, Role, Settings};
+
+    /// With the server's end.
+    fn connection(
+        backend: &Arc<Backend>,
+        user: &str,
+    ) -> (PooledConnection, tokio::net::UnixStream) {
+        let (near, far) = tokio::net::UnixStream::pair().unwrap();
+        let session = Box::new(ServerSession {
+            handshake: Arc::new(HandshakeV10::default()),
+            username: user.into(),
+            character_set: 45,
+            capabilities: Capabilities::empty(),
+            default_db: Vec::new(),
+            settings: Settings::of_login(45),
+            statements: HashSet::new(),
+            pin: None,
+            status: StatusFlags::AUTOCOMMIT,
+            nonce: Vec::new(),
+            traces: Traces::default(),
+        });
+        let connection = PooledConnection {
+            count: backend.hold(),
+            stream: Stream::Unix(near),
+            session,
+        };
+        (connection, far)
+    }
+
+    fn backend() -> Arc<Backend> {
+        let servers = [("a:1".parse().unwrap(), Role::ReadWrite)];
+        Backends::new(servers, Balance::RoundRobin).get(0).unwrap()
+    }
+
+    fn of(user: &str) -> Applicant<'_> {
+        Applicant {
+            username: user.as_bytes(),
+            capabilities: Some(Capabilities::empty()),
+            logs_in: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_counted_while_it_is_not_idle() {
+        let backend = backend();
+        let (held, _far) = connection(&backend, "app");
+        assert_eq!(backend.clients(), 1);
+        held.give_back();
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (0, 1)
+        );
+        let held = backend.take_idle(&of("app")).unwrap();
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (1, 0)
+        );
+        assert!(backend.take_idle(&of("app")).is_none());
+        assert_eq!(backend.clients(), 1);
+        // Whoever waits gets it at once, and it is never idle.
+        let waiting = tokio::spawn({
+            let backend = Arc::clone(&backend);
+            async move {
+                backend
+                    .wait_for_idle(b"app", Capabilities::empty(), REAP_INTERVAL)
+                    .await
+            }
+        });
+        tokio::task::yield_now().await;
+        held.give_back();
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (1, 0)
+        );
+        drop(waiting.await.unwrap().unwrap());
+        assert_eq!(backend.clients(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_comes_for_one_who_has_left_is_idle() {
+        let backend = backend();
+        let (held, _far) = connection(&backend, "app");
+        let mut waiting =
+            Box::pin(backend.wait_for_idle(b"app", Capabilities::empty(), REAP_INTERVAL));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("there is none"),
+            () = tokio::task::yield_now() => {}
+        }
+        held.give_back();
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (1, 0)
+        );
+        drop(waiting);
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (0, 1)
+        );
+    }
+
+    #[tokio::test]
+    async fn not_everybody_stays_known() {
+        let backend = backend();
+        let (kept, _far) = connection(&backend, "kept");
+        kept.give_back();
+        for number in 0..KNOWN_USERS_MAX + 10 {
+            let user = number.to_string();
+            let (held, _far) = connection(&backend, &user);
+            held.give_back();
+            drop(backend.take_idle(&of(&user)));
+        }
+        assert!(backend.pool().lock().users.len() <= KNOWN_USERS_MAX);
+        assert_eq!(backend.pool().count(&of("kept")), 1);
+    }
+}

@@ -4,12 +4,15 @@
 mod fake;
 mod scripted;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use protocol::packet::put_payload;
 use protocol::response::ErrPacket;
-use testkit::{Client, Connection, FakeServer, ProxyProcess, wait};
+use testkit::{Client, Connection, FakeServer, ProxyProcess};
 
 use fake::{OK, greet, packets};
-use scripted::{DEADLINE, SHARING, ScriptFile, connect};
+use scripted::{SHARING, ScriptFile, connect};
 
 /// What MySQL says to an idle connection before it closes it: unasked, so its sequence id is 0.
 fn closing_notice() -> Vec<u8> {
@@ -90,18 +93,41 @@ fn a_connection_that_has_half_a_command_goes_to_nobody_else() {
     let fake = FakeServer::start(move |mut connection| {
         greet(&mut connection);
         let _ = connection.send_payload(2, &OK);
-        // Of the command's three packets it reads one.
+        // Of the command's four packets it reads one, and answers as if it had read them all.
         if connection.read_packet().is_ok() {
-            let _ = connection.send_bytes(&packets(3, &[&err]));
+            let _ = connection.send_bytes(&packets(4, &[&err]));
         }
-        wait::poll(DEADLINE, || None::<()>);
+        // What comes then is the rest to it.
+        let _ = connection.read_to_end(u64::MAX);
     });
     let (_script, proxy) = sharing(&fake);
     let mut one = connect(&proxy);
     let error = one
-        .query(&"x".repeat(QUERY_BYTES))
+        .query(&format!("SELECT '{}'", "x".repeat(QUERY_BYTES)))
         .expect_err("it is refused");
     assert_eq!(error.code(), Some(1153), "{error}");
     let _other = connect(&proxy);
     assert_eq!(fake.accepted(), 2);
+}
+
+/// Nobody knows whether the server has run it.
+#[test]
+fn a_command_is_never_sent_twice() {
+    let commands = Arc::<AtomicUsize>::default();
+    let seen = Arc::clone(&commands);
+    let fake = FakeServer::start(move |mut connection| {
+        greet(&mut connection);
+        let _ = connection.send_payload(2, &OK);
+        if connection.read_payload(0).is_ok() {
+            seen.fetch_add(1, Ordering::Relaxed);
+        }
+    });
+    let script = ScriptFile::new(&format!("{SHARING} function connect_server() end"));
+    let backend = format!("--proxy-backend-addresses={}", fake.address());
+    let proxy = script.proxy(&[], &[&backend]);
+    let mut clients: Vec<_> = (0..3).map(|_| connect(&proxy)).collect();
+    clients[0].ping().expect_err("there is no answer");
+    assert_eq!(commands.load(Ordering::Relaxed), 1);
+    clients[1].ping().expect_err("there is no answer");
+    assert_eq!(commands.load(Ordering::Relaxed), 2);
 }

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Instant;
 
 use protocol::{Capabilities, Command};
-use testkit::{Client, ClientError, MariaDb, Mysql97, ProxyProcess, Server};
+use testkit::{Client, ClientError, MariaDb, Mysql97, Server};
 
 use scripted::{DEADLINE, SHARING, ScriptFile, connect, sharing, value};
 
@@ -258,5 +258,67 @@ fn the_order_of_connections_is_the_original_ones() {
         client.read_ok().expect("an OK");
         assert_eq!(value(&mut client, "SELECT counter"), expected);
         clients.push(client);
+    }
+}
+
+/// MySQL says why, and then closes.
+#[test]
+fn connections_that_were_idle_for_too_long_are_noticed() {
+    let Some(server) = Mysql97::start(&["--wait-timeout=1"]) else {
+        return;
+    };
+    let (_script, proxy) = sharing(&server, &[]);
+    let mut one = connect(&proxy);
+    let before = id(&mut one);
+    proxy.wait_for_log("closed 1 idle connections", DEADLINE);
+    let mut other = connect(&proxy);
+    assert_ne!(id(&mut other), before);
+    assert_ne!(id(&mut one), before);
+}
+
+fn connections(server: &Server) -> usize {
+    let sql = "SELECT id FROM information_schema.processlist WHERE user = 'app'";
+    server.query(sql).len()
+}
+
+#[test]
+fn a_connection_that_is_taken_at_the_end_is_closed() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(&format!(
+        "{SHARING}
+        function connect_server() end
+        function disconnect_client()
+            proxy.connection.backend_ndx = 0
+            if proxy.global.backends[1].pool.users.app.cur_idle_connections > 1 then
+                proxy.connection.backend_ndx = 1
+            end
+        end"
+    ));
+    let proxy = script.proxy(&[&server], &[]);
+    let clients: Vec<_> = (0..3).map(|_| connect(&proxy)).collect();
+    assert_eq!(connections(&server), 3);
+    for (client, left) in clients.into_iter().zip([2, 1, 1]) {
+        drop(client);
+        wait_until("closed", || connections(&server) == left);
+    }
+}
+
+#[test]
+fn a_client_that_the_script_closes_may_leave_its_connection() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(&format!(
+        "{SHARING}
+        function read_query_result(inj)
+            if inj.query:find('last') then proxy.connection.connection_close = true end
+            if not inj.query:find('kept') then proxy.connection.backend_ndx = 0 end
+        end
+        function disconnect_client() end"
+    ));
+    let proxy = script.proxy(&[&server], &[]);
+    for (sql, left) in [("SELECT 'last'", 1), ("SELECT 'last, kept'", 0)] {
+        let mut client = connect(&proxy);
+        assert!(value(&mut client, sql).starts_with("last"));
+        client.ping().expect_err("it is closed");
+        wait_until("closed", || connections(&server) == left);
     }
 }
