@@ -264,7 +264,7 @@ impl Backend {
     }
 
     /// Counts a client that has a connection already.
-    pub fn hold(self: &Arc<Self>) -> ClientCount {
+    pub(crate) fn hold(self: &Arc<Self>) -> ClientCount {
         ClientCount::new(self)
     }
 

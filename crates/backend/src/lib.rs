@@ -8,6 +8,7 @@
 //! * [`Health`]: up or down, since when and why; [`Availability`]: what the operator says
 //! * [`connector`]: from an address to a server's greeting
 //! * [`Pool`]: a backend's idle connections; [`ServerSession`]: what a server holds of one, and who may have it
+//! * [`traces`]: whose answers a server has to questions about earlier statements
 //! * [`probe`]: takes back servers that are down
 //! * [`abandoned_login`]: ends a login that its client gave up, so that the server holds nothing against our host
 
@@ -22,6 +23,7 @@ pub mod pool;
 pub mod probe;
 mod resolver;
 mod server_session;
+pub mod traces;
 
 pub use address::{Address, AddressError, Target};
 pub use availability::Availability;
@@ -29,8 +31,8 @@ pub use backends::{AddError, Backend, Backends, ClientCount};
 pub use choice::Balance;
 pub use connector::{ConnectError, Greeted, Timeouts};
 pub use health::Health;
-pub use pool::{Applicant, Pool};
-pub use server_session::{ServerSession, Settings};
+pub use pool::{Applicant, Pool, PooledConnection};
+pub use server_session::{Restoring, ServerSession, Settings, pin_of_login, pinned_by};
 pub use transport::{SocketAddress, Stream, packet_io};
 
 /// What a backend is for.

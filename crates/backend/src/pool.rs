@@ -1,7 +1,8 @@
 //! A backend's idle connections. Each is logged in and clean: whoever gives one back has proven that.
 //!
 //! First in, first out, for each user. An idle connection belongs to no runtime; whoever takes it gets it with a proof of
-//! silence: one on which the server has said anything, or which it closed, is dropped.
+//! silence: one on which the server has said anything, or which it closed, is dropped. On its way in or out a connection
+//! is counted as its client's at least as long as it is not idle: nobody ever sees fewer than there are.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
@@ -17,7 +18,10 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, info};
 use transport::{IdleStream, Stream};
 
-use crate::{Backend, ServerSession};
+use crate::{Backend, ClientCount, ServerSession};
+
+/// Users without idle connections that are still known. An account for every name has more.
+const KNOWN_USERS_MAX: usize = 1024;
 
 /// Between two looks at connections that nobody takes.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);
@@ -34,12 +38,23 @@ pub struct Pool {
 
 #[derive(Debug, Default)]
 struct Idle {
-    /// By user. One who had a connection once stays known.
+    /// By user. One who had a connection once stays known, unless there are too many.
     users: BTreeMap<Vec<u8>, VecDeque<IdleConnection>>,
     /// Who waits for a connection, in the order of coming.
     waiting: VecDeque<Waiting>,
     /// Nothing is kept.
     is_closed: bool,
+}
+
+/// A connection that comes from its pool, or may go there.
+#[derive(Debug)]
+pub struct PooledConnection {
+    /// It is a client's.
+    pub count: ClientCount,
+    /// The connection itself.
+    pub stream: Stream,
+    /// What the server holds of it.
+    pub session: Box<ServerSession>,
 }
 
 #[derive(Debug)]
@@ -52,7 +67,7 @@ struct IdleConnection {
 struct Waiting {
     username: Vec<u8>,
     capabilities: Capabilities,
-    sender: oneshot::Sender<IdleConnection>,
+    sender: oneshot::Sender<(IdleConnection, ClientCount)>,
 }
 
 /// Who asks for a connection.
@@ -73,27 +88,66 @@ impl Applicant<'_> {
     }
 }
 
-impl Pool {
-    /// Gives a connection to whoever waits for such a one, else keeps it. One that is not silent is closed.
-    pub fn put(&self, stream: Stream, session: Box<ServerSession>) {
-        let socket = match stream.into_idle() {
+impl PooledConnection {
+    /// To whoever waits for such a one, else to its pool. One that is not silent is closed.
+    pub fn give_back(self) {
+        let socket = match self.stream.into_idle() {
             Ok(socket) if socket.is_silent() => socket,
             Ok(_) => return debug!("a connection that was given back is not silent: closed"),
             Err(error) => return debug!("a connection cannot be given back: {error}"),
         };
-        self.lock().put(IdleConnection { socket, session });
+        let session = self.session;
+        let backend = Arc::clone(self.count.backend());
+        let connection = IdleConnection { socket, session };
+        backend.pool().lock().put(connection, self.count);
     }
+}
 
+impl Backend {
     /// The connection that has been idle for longest among those that the applicant may have.
-    pub fn take(&self, applicant: &Applicant<'_>) -> Option<(Stream, Box<ServerSession>)> {
+    pub fn take_idle(self: &Arc<Self>, applicant: &Applicant<'_>) -> Option<PooledConnection> {
+        let count = self.hold();
         loop {
-            let connection = self.pop(applicant)?;
-            if let Some(ready) = connection.awaken() {
-                return Some(ready);
+            let connection = self.pool().pop(applicant)?;
+            if let Some((stream, session)) = connection.awaken() {
+                return Some(PooledConnection {
+                    count,
+                    stream,
+                    session,
+                });
             }
         }
     }
 
+    /// The next connection of this user that comes free. `None` when none does in time.
+    pub async fn wait_for_idle(
+        self: &Arc<Self>,
+        username: &[u8],
+        capabilities: Capabilities,
+        patience: Duration,
+    ) -> Option<PooledConnection> {
+        let applicant = Applicant {
+            username,
+            capabilities: Some(capabilities),
+            logs_in: false,
+        };
+        let next = async {
+            loop {
+                let mut turn = self.pool().queue_up(username, capabilities);
+                // One may have come free before.
+                if let Some(ready) = self.take_idle(&applicant) {
+                    return ready;
+                }
+                if let Some(ready) = turn.connection().await {
+                    return ready;
+                }
+            }
+        };
+        timeout(patience, next).await.ok()
+    }
+}
+
+impl Pool {
     fn pop(&self, applicant: &Applicant<'_>) -> Option<IdleConnection> {
         let min_idle = self.min_idle.load(Ordering::Relaxed);
         let mut idle = self.lock();
@@ -140,33 +194,6 @@ impl Pool {
         if !is_open {
             idle.users.clear();
         }
-    }
-
-    /// The next connection of this user that comes free. `None` when none does in time.
-    pub async fn wait(
-        &self,
-        username: &[u8],
-        capabilities: Capabilities,
-        patience: Duration,
-    ) -> Option<(Stream, Box<ServerSession>)> {
-        let next = async {
-            loop {
-                let mut turn = self.queue_up(username, capabilities);
-                // One may have come free before.
-                let applicant = Applicant {
-                    username,
-                    capabilities: Some(capabilities),
-                    logs_in: false,
-                };
-                if let Some(ready) = self.take(&applicant) {
-                    return ready;
-                }
-                if let Some(ready) = turn.connection().await {
-                    return ready;
-                }
-            }
-        };
-        timeout(patience, next).await.ok()
     }
 
     fn queue_up(&self, username: &[u8], capabilities: Capabilities) -> Turn<'_> {
@@ -226,7 +253,7 @@ pub async fn watch(backend: Arc<Backend>) {
 }
 
 impl Idle {
-    fn put(&mut self, mut connection: IdleConnection) {
+    fn put(&mut self, mut connection: IdleConnection, mut count: ClientCount) {
         if self.is_closed {
             return;
         }
@@ -237,17 +264,19 @@ impl Idle {
             let Some(waiting) = self.waiting.remove(at) else {
                 break;
             };
-            match waiting.sender.send(connection) {
+            match waiting.sender.send((connection, count)) {
                 Ok(()) => return,
                 // It has given up.
-                Err(unwanted) => connection = unwanted,
+                Err(unwanted) => (connection, count) = unwanted,
             }
         }
-        let username = connection.session.username.clone();
-        self.users
-            .entry(username)
-            .or_default()
-            .push_back(connection);
+        let username = &connection.session.username;
+        if self.users.len() >= KNOWN_USERS_MAX && !self.users.contains_key(username) {
+            self.users.retain(|_, queue| !queue.is_empty());
+        }
+        let queue = self.users.entry(username.clone()).or_default();
+        queue.push_back(connection);
+        drop(count);
     }
 
     /// The user's own, even if it is empty; else, for one who logs in on it, that of any user who has more than enough.
@@ -281,22 +310,27 @@ impl Idle {
 /// A place in the queue of those who wait. What comes for one who has left goes to the next.
 struct Turn<'a> {
     pool: &'a Pool,
-    receiver: oneshot::Receiver<IdleConnection>,
+    receiver: oneshot::Receiver<(IdleConnection, ClientCount)>,
 }
 
 impl Turn<'_> {
     /// `None` when what came was dead.
-    async fn connection(&mut self) -> Option<(Stream, Box<ServerSession>)> {
-        let connection = (&mut self.receiver).await.ok()?;
-        connection.awaken()
+    async fn connection(&mut self) -> Option<PooledConnection> {
+        let (connection, count) = (&mut self.receiver).await.ok()?;
+        let (stream, session) = connection.awaken()?;
+        Some(PooledConnection {
+            count,
+            stream,
+            session,
+        })
     }
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.receiver.close();
-        if let Ok(connection) = self.receiver.try_recv() {
-            self.pool.lock().put(connection);
+        if let Ok((connection, count)) = self.receiver.try_recv() {
+            self.pool.lock().put(connection, count);
         }
     }
 }
@@ -315,5 +349,131 @@ impl IdleConnection {
                 None
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use protocol::StatusFlags;
+    use protocol::connection_phase::HandshakeV10;
+
+    use super::*;
+    use crate::traces::Traces;
+    use crate::{Backends, Balance, Role, Settings};
+
+    /// With the server's end.
+    fn connection(
+        backend: &Arc<Backend>,
+        user: &str,
+    ) -> (PooledConnection, tokio::net::UnixStream) {
+        let (near, far) = tokio::net::UnixStream::pair().unwrap();
+        let session = Box::new(ServerSession {
+            handshake: Arc::new(HandshakeV10::default()),
+            username: user.into(),
+            character_set: 45,
+            capabilities: Capabilities::empty(),
+            default_db: Vec::new(),
+            settings: Settings::of_login(45),
+            statements: HashSet::new(),
+            pin: None,
+            status: StatusFlags::AUTOCOMMIT,
+            nonce: Vec::new(),
+            traces: Traces::default(),
+        });
+        let connection = PooledConnection {
+            count: backend.hold(),
+            stream: Stream::Unix(near),
+            session,
+        };
+        (connection, far)
+    }
+
+    fn backend() -> Arc<Backend> {
+        let servers = [("a:1".parse().unwrap(), Role::ReadWrite)];
+        Backends::new(servers, Balance::RoundRobin).get(0).unwrap()
+    }
+
+    fn of(user: &str) -> Applicant<'_> {
+        Applicant {
+            username: user.as_bytes(),
+            capabilities: Some(Capabilities::empty()),
+            logs_in: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn a_connection_is_counted_while_it_is_not_idle() {
+        let backend = backend();
+        let (held, _far) = connection(&backend, "app");
+        assert_eq!(backend.clients(), 1);
+        held.give_back();
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (0, 1)
+        );
+        let held = backend.take_idle(&of("app")).unwrap();
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (1, 0)
+        );
+        assert!(backend.take_idle(&of("app")).is_none());
+        assert_eq!(backend.clients(), 1);
+        // Whoever waits gets it at once, and it is never idle.
+        let waiting = tokio::spawn({
+            let backend = Arc::clone(&backend);
+            async move {
+                backend
+                    .wait_for_idle(b"app", Capabilities::empty(), REAP_INTERVAL)
+                    .await
+            }
+        });
+        tokio::task::yield_now().await;
+        held.give_back();
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (1, 0)
+        );
+        drop(waiting.await.unwrap().unwrap());
+        assert_eq!(backend.clients(), 0);
+    }
+
+    #[tokio::test]
+    async fn what_comes_for_one_who_has_left_is_idle() {
+        let backend = backend();
+        let (held, _far) = connection(&backend, "app");
+        let mut waiting =
+            Box::pin(backend.wait_for_idle(b"app", Capabilities::empty(), REAP_INTERVAL));
+        tokio::select! {
+            biased;
+            _ = &mut waiting => panic!("there is none"),
+            () = tokio::task::yield_now() => {}
+        }
+        held.give_back();
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (1, 0)
+        );
+        drop(waiting);
+        assert_eq!(
+            (backend.clients(), backend.pool().count(&of("app"))),
+            (0, 1)
+        );
+    }
+
+    #[tokio::test]
+    async fn not_everybody_stays_known() {
+        let backend = backend();
+        let (kept, _far) = connection(&backend, "kept");
+        kept.give_back();
+        for number in 0..KNOWN_USERS_MAX + 10 {
+            let user = number.to_string();
+            let (held, _far) = connection(&backend, &user);
+            held.give_back();
+            drop(backend.take_idle(&of(&user)));
+        }
+        assert!(backend.pool().lock().users.len() <= KNOWN_USERS_MAX);
+        assert_eq!(backend.pool().count(&of("kept")), 1);
     }
 }

@@ -256,7 +256,7 @@ pub(crate) struct ScriptOptions {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Connection pool")]
 pub(crate) struct PoolOptions {
-    /// What is done to an idle connection whose settings are not the client's: reset it and set them again, or nothing
+    /// When an idle connection is reset and given the client's settings: when it has others, at every change of client, or never
     #[arg(long = "proxy-pool-reset", value_name = "WAY", default_value = "auto")]
     pub(crate) reset: PoolResetOption,
     /// Seconds that a command waits for an idle connection to the backend that the script chose; 0 closes the client
@@ -267,12 +267,14 @@ pub(crate) struct PoolOptions {
     pub(crate) no_change_user: bool,
 }
 
-/// What is done to an idle connection whose settings are not the client's.
+/// When an idle connection is made the client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum PoolResetOption {
-    /// It is reset, and the client's are set.
+    /// When it has other settings.
     Auto,
-    /// Nothing.
+    /// Whenever another client has used it.
+    Always,
+    /// Never.
     Never,
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use admin::{Account, Interface};
 use anyhow::{Context, Result, bail, ensure};
 use backend::{Address, Balance, Role, Target};
-use proxy::ScriptSettings;
+use proxy::{PoolReset, ScriptSettings};
 use script::{OnHookError, OnLoadError, Shared};
 
 use crate::log::Choice;
@@ -105,7 +105,11 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     settings.write_timeout = timeouts.write.0.unwrap_or(settings.write_timeout);
     settings.shutdown_timeout = timeouts.shutdown;
     settings.pool_wait = all.pool.wait;
-    settings.pool_resets = all.pool.reset == PoolResetOption::Auto;
+    settings.pool_reset = match all.pool.reset {
+        PoolResetOption::Auto => PoolReset::Auto,
+        PoolResetOption::Always => PoolReset::Always,
+        PoolResetOption::Never => PoolReset::Never,
+    };
     Ok(settings)
 }
 

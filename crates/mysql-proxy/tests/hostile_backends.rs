@@ -1,54 +1,23 @@
 //! Servers that greet as they should and then say what no server says: their own sessions end, with a line in the log
 //! that says who did what; nothing hangs, nothing panics, and the sessions of other servers go on.
 
+mod fake;
+
 use std::net::SocketAddr;
 use std::thread;
 use std::time::Duration;
 
-use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
+use protocol::connection_phase::HandshakeResponse41;
 use protocol::packet::put_payload;
-use protocol::{Capabilities, StatusFlags};
 use testkit::{Client, ClientError, Connection, FakeServer, MariaDb, ProxyProcess, Server};
+
+use fake::{OK, PLAIN, greet, packets};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_mysql-proxy");
 const SOON: Duration = Duration::from_secs(20);
 
-const PLAIN: Capabilities = Capabilities::LONG_PASSWORD
-    .union(Capabilities::PROTOCOL_41)
-    .union(Capabilities::SECURE_CONNECTION)
-    .union(Capabilities::PLUGIN_AUTH)
-    .union(Capabilities::MULTI_RESULTS);
-const OK: [u8; 7] = [0, 0, 0, 2, 0, 0, 0];
 /// A column named `x` of no table: `def`, four empty names, `x` and its empty original, and the fixed part.
 const COLUMN: &[u8] = b"\x03def\0\0\0\x01x\0\x0c\x2d\0\0\x01\0\0\xfd\0\0\0\0\0";
-
-/// Greets and reads the login.
-fn greet(connection: &mut Connection) {
-    let greeting = HandshakeV10 {
-        server_version: b"8.4.0-fake".to_vec(),
-        thread_id: 1,
-        auth_plugin_data: vec![b'n'; 20],
-        capabilities: PLAIN,
-        character_set: 45,
-        status: StatusFlags::AUTOCOMMIT,
-        auth_plugin_name: b"mysql_native_password".to_vec(),
-    };
-    let mut payload = Vec::new();
-    greeting.encode(&mut payload);
-    let _ = connection.send_payload(0, &payload);
-    if let Ok((_, login)) = connection.read_payload(1) {
-        HandshakeResponse41::decode(&login).expect("the proxy sends a login");
-    }
-}
-
-/// The payloads as packets, the first with this sequence id.
-fn packets(mut sequence_id: u8, payloads: &[&[u8]]) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    for payload in payloads {
-        sequence_id = put_payload(&mut bytes, sequence_id, payload);
-    }
-    bytes
-}
 
 fn wait_for_close(mut connection: Connection) {
     let _ = connection.read_to_end(u64::MAX);
@@ -139,7 +108,7 @@ fn code_and_close(client: &mut Client) -> u16 {
         .code()
         .unwrap_or_else(|| panic!("no ERR packet: {error}"));
     let rest = client.connection().read_to_end(1 << 20);
-    assert_eq!(rest.expect("a close in order"), []);
+    assert_eq!(rest.expect("a close in order"), b"");
     code
 }
 

@@ -3,49 +3,13 @@
 
 mod scripted;
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use protocol::{Capabilities, Command};
-use testkit::{Client, ClientError, MariaDb, Mysql97, ProxyProcess, Server};
+use testkit::{Client, ClientError, MariaDb, Mysql97, Server};
 
-use scripted::{DEADLINE, ScriptFile, connect, value};
-
-/// A statement at a time: each takes an idle connection, and gives it back unless a transaction is open.
-const SHARING: &str = "
-function connect_server()
-  for i = 1, #proxy.global.backends do
-    local pool = proxy.global.backends[i].pool
-    if pool.users[''].cur_idle_connections > 0 then
-      proxy.connection.backend_ndx = i
-      if proxy.connection.server then return proxy.PROXY_IGNORE_RESULT end
-    end
-  end
-end
-function read_auth_result(auth)
-  if auth.packet:byte() == proxy.MYSQLD_PACKET_OK then proxy.connection.backend_ndx = 0 end
-end
-function read_query(packet)
-  if packet:byte() == proxy.COM_QUIT then
-    proxy.response = { type = proxy.MYSQLD_PACKET_OK }
-    return proxy.PROXY_SEND_RESULT
-  end
-  if proxy.connection.backend_ndx == 0 then proxy.connection.backend_ndx = 1 end
-  proxy.queries:append(1, packet, { resultset_is_needed = true })
-  return proxy.PROXY_SEND_QUERY
-end
-function read_query_result(inj)
-  if not inj.resultset.flags.in_trans then proxy.connection.backend_ndx = 0 end
-end
-function disconnect_client() proxy.connection.backend_ndx = 0 end
-";
-
-fn sharing(server: &Server, more: &[&str]) -> (ScriptFile, ProxyProcess) {
-    let script = ScriptFile::new(SHARING);
-    let proxy = script.proxy(&[server], more);
-    (script, proxy)
-}
+use scripted::{DEADLINE, SHARING, ScriptFile, connect, sharing, value};
 
 /// Waits for a condition that nobody announces.
 fn wait_until(what: &str, mut is_true: impl FnMut() -> bool) {
@@ -297,98 +261,64 @@ fn the_order_of_connections_is_the_original_ones() {
     }
 }
 
-/// Lends connections to logins while it has more than seven.
-const SHARING_EIGHT: &str = "proxy.global.backends[1].pool.min_idle_connections = 7\n";
-
-/// Clients that check what they get, and vanish now and then in the middle of it.
-struct Crowd {
-    served: AtomicUsize,
-    is_over: AtomicBool,
+/// MySQL says why, and then closes.
+#[test]
+fn connections_that_were_idle_for_too_long_are_noticed() {
+    let Some(server) = Mysql97::start(&["--wait-timeout=1"]) else {
+        return;
+    };
+    let (_script, proxy) = sharing(&server, &[]);
+    let mut one = connect(&proxy);
+    let before = id(&mut one);
+    proxy.wait_for_log("closed 1 idle connections", DEADLINE);
+    let mut other = connect(&proxy);
+    assert_ne!(id(&mut other), before);
+    assert_ne!(id(&mut one), before);
 }
 
-impl Crowd {
-    /// Each value names its client and its query: nobody else's row is one of them.
-    fn query(&self, client: &mut Client, tag: &str) -> Result<(), ClientError> {
-        let sql = format!("SELECT '{tag}', REPEAT('{tag}', 100)");
-        let result = client.query(&sql)?;
-        let rows = result.text();
-        assert_eq!(rows.len(), 1, "{tag}");
-        assert_eq!(rows[0][0].as_deref(), Some(tag));
-        assert_eq!(rows[0][1].as_deref(), Some(tag.repeat(100).as_str()));
-        self.served.fetch_add(1, Ordering::Relaxed);
-        Ok(())
-    }
+fn connections(server: &Server) -> usize {
+    let sql = "SELECT id FROM information_schema.processlist WHERE user = 'app'";
+    server.query(sql).len()
+}
 
-    fn run(&self, proxy: &ProxyProcess, number: usize, client: Client) {
-        let mut client = Some(client);
-        let mut turn = 0;
-        while !self.is_over.load(Ordering::Relaxed) {
-            turn += 1;
-            let Some(this) = &mut client else {
-                // The server may be away.
-                client = Client::connect(proxy.address(), "app", "app").ok();
-                continue;
-            };
-            let tag = format!("{number}-{turn}-");
-            if (number + turn).is_multiple_of(23) {
-                this.send_query(&format!("SELECT '{tag}', SLEEP(0.001)"))
-                    .ok();
-                client = None;
-            } else if self
-                .query(this, &tag)
-                .is_err_and(|error| error.code() != Some(1040))
-            {
-                client = None;
-            }
-        }
+#[test]
+fn a_connection_that_is_taken_at_the_end_is_closed() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(&format!(
+        "{SHARING}
+        function connect_server() end
+        function disconnect_client()
+            proxy.connection.backend_ndx = 0
+            if proxy.global.backends[1].pool.users.app.cur_idle_connections > 1 then
+                proxy.connection.backend_ndx = 1
+            end
+        end"
+    ));
+    let proxy = script.proxy(&[&server], &[]);
+    let clients: Vec<_> = (0..3).map(|_| connect(&proxy)).collect();
+    assert_eq!(connections(&server), 3);
+    for (client, left) in clients.into_iter().zip([2, 1, 1]) {
+        drop(client);
+        wait_until("closed", || connections(&server) == left);
     }
 }
 
 #[test]
-fn no_row_reaches_another_client() {
-    const CLIENTS: usize = 200;
-    let mut server = MariaDb::start(&["--max-connections=1000"]);
-    let script = ScriptFile::new(&SHARING.replacen(
-        "function connect_server()",
-        &format!("function connect_server() {SHARING_EIGHT}"),
-        1,
+fn a_client_that_the_script_closes_may_leave_its_connection() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(&format!(
+        "{SHARING}
+        function read_query_result(inj)
+            if inj.query:find('last') then proxy.connection.connection_close = true end
+            if not inj.query:find('kept') then proxy.connection.backend_ndx = 0 end
+        end
+        function disconnect_client() end"
     ));
-    let proxy = script.proxy(&[&server], &["--proxy-pool-wait=2"]);
-    let crowd = Crowd {
-        served: AtomicUsize::new(0),
-        is_over: AtomicBool::new(false),
-    };
-    let mut clients: Vec<_> = (0..CLIENTS).map(|_| connect(&proxy)).collect();
-    let connected =
-        server.query("SELECT COUNT(*) FROM information_schema.processlist WHERE user = 'app'");
-    assert_eq!(connected[0][0].as_deref(), Some("8"));
-    thread::scope(|scope| {
-        for (number, client) in clients.drain(..).enumerate() {
-            let (crowd, proxy) = (&crowd, &proxy);
-            scope.spawn(move || crowd.run(proxy, number, client));
-        }
-        let served = |more| {
-            let before = crowd.served.load(Ordering::Relaxed);
-            wait_until("served", || {
-                crowd.served.load(Ordering::Relaxed) >= before + more
-            });
-        };
-        served(2000);
-        // One connection, then all of them.
-        for _ in 0..5 {
-            let ids = server
-                .query("SELECT id FROM information_schema.processlist WHERE user = 'app' LIMIT 1");
-            if let Some(id) = ids.first().and_then(|row| row[0].clone()) {
-                server.query(&format!("KILL {id}"));
-            }
-            served(200);
-        }
-        server.kill9();
-        server.restart();
-        served(2000);
-        crowd.is_over.store(true, Ordering::Relaxed);
-    });
-    let mut last = connect(&proxy);
-    assert_eq!(value(&mut last, "SELECT 1"), "1");
-    assert_eq!(proxy.count_in_log("panicked"), 0);
+    let proxy = script.proxy(&[&server], &[]);
+    for (sql, left) in [("SELECT 'last'", 1), ("SELECT 'last, kept'", 0)] {
+        let mut client = connect(&proxy);
+        assert!(value(&mut client, sql).starts_with("last"));
+        client.ping().expect_err("it is closed");
+        wait_until("closed", || connections(&server) == left);
+    }
 }

@@ -43,6 +43,8 @@ pub struct ResponseTracker {
     /// The next packet continues the current payload.
     continued: bool,
     sequence_id: u8,
+    /// The client has a part in the exchange: any sequence id may come.
+    has_lost_count: bool,
     status: Option<StatusFlags>,
     summary: Summary,
 }
@@ -66,6 +68,8 @@ pub struct Summary {
     pub statement_id: Option<u32>,
     /// The response ended with an ERR, whatever came before it.
     pub is_err: bool,
+    /// A packet had not the sequence id that follows: it may be none of this response.
+    pub is_out_of_sequence: bool,
 }
 
 /// How far the bytes of one [`ResponseTracker::feed`] went.
@@ -134,6 +138,7 @@ impl ResponseTracker {
             skip: 0,
             continued: false,
             sequence_id: 0,
+            has_lost_count: false,
             status: None,
             summary: Summary::default(),
         }
@@ -187,6 +192,7 @@ impl ResponseTracker {
     /// The client's file is on its way: from now on the server may answer, with progress reports or an early ERR before
     /// the file's end.
     pub fn local_infile_started(&mut self) {
+        self.has_lost_count = true;
         if self.state == State::LocalInfile {
             self.state = State::ResultsetStart;
         }
@@ -258,6 +264,10 @@ impl ResponseTracker {
             return Ok(());
         };
         let header = PacketHeader::decode(*header);
+        let is_next = header.sequence_id == self.sequence_id.wrapping_add(1);
+        if !is_next && !self.has_lost_count {
+            self.summary.is_out_of_sequence = true;
+        }
         self.sequence_id = header.sequence_id;
         self.skip = (header.length - prefix.len()) as u32;
         let continues = std::mem::replace(&mut self.continued, header.is_continued());

@@ -37,7 +37,7 @@ pub use control::{
 pub use listener::{AsyncListener, BindError, Listener};
 pub use register::{Activity, SessionReport};
 pub use scripts::ScriptSettings;
-pub use settings::Settings;
+pub use settings::{PoolReset, Settings};
 pub use shutdown::Shutdown;
 pub use tls::{ClientTlsMode, ServerTlsMode, TlsSettings};
 use tokio::time::timeout;

@@ -3,7 +3,7 @@
 //! * [`connect`]: a backend is chosen and greets
 //! * [`login`]: the client logs in there
 //! * [`command_phase`]: command by command, until one side ends it; [`scripted`] where a script is asked about each,
-//!   [`pooling`] where it gives the backend's connection to others
+//!   [`pooling`] where it gives the backend's connection to others, [`past`] what its statements may still ask then
 //! * [`last_words`]: what the client is told when it was not its own goodbye
 //!
 //! The connections' reads, writes and deadlines are [`link`]'s.
@@ -19,12 +19,14 @@ mod last_words;
 mod link;
 mod local_infile;
 mod login;
+mod past;
 mod pooling;
 mod response;
 pub(crate) mod script;
 mod script_login;
 mod scripted;
 mod stream;
+mod synchronise;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;

@@ -7,6 +7,17 @@ use crate::scripts::ScriptSettings;
 use crate::tls::TlsSettings;
 use backend::{Address, Balance, Role, Timeouts};
 
+/// How a connection from the pool becomes the client's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PoolReset {
+    /// Where its settings are not the client's, it is reset, and the client's are set.
+    Auto,
+    /// Also whenever another client has used it.
+    Always,
+    /// Not at all: the client meets what others left.
+    Never,
+}
+
 /// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. Immutable once bound.
 #[derive(Debug, Clone)]
 pub struct Settings {
@@ -32,8 +43,8 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
     /// A command whose script wants an idle connection, and there is none; zero to close the client at once.
     pub pool_wait: Duration,
-    /// A connection from the pool is made what the client's session was before.
-    pub pool_resets: bool,
+    /// How a connection from the pool becomes the client's.
+    pub pool_reset: PoolReset,
     /// `None` where nobody has a script.
     pub script: Option<ScriptSettings>,
     /// Where TLS is spoken, at first: [`Control::set_tls`](crate::Control::set_tls) changes it.
@@ -56,7 +67,7 @@ impl Settings {
             write_timeout: 8 * hours,
             shutdown_timeout: Duration::from_secs(10),
             pool_wait: Duration::from_secs(10),
-            pool_resets: true,
+            pool_reset: PoolReset::Auto,
             script: None,
             tls: TlsSettings::default(),
         }

@@ -1,12 +1,13 @@
 //! SQL as text: what a statement is made of, as far as that can be said without a server.
 //!
 //! Pure, and total: every byte string has tokens. Knows nothing of the wire. What it reads is MySQL's dialect in its
-//! default SQL mode; in others (`ANSI_QUOTES`, `NO_BACKSLASH_ESCAPES`) servers may read strings differently.
+//! default SQL mode; in others (`ANSI_QUOTES`, `NO_BACKSLASH_ESCAPES`) servers may read strings differently, and what would
+//! then leave something behind in a session is taken for what does.
 
 mod session_effect;
 mod token;
 mod tokenizer;
 
-pub use session_effect::{SessionEffects, Setting};
+pub use session_effect::{Pin, Recall, SessionEffects, Setting};
 pub use token::{Token, TokenId};
 pub use tokenizer::{Tokenizer, tokenize};

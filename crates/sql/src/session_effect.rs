@@ -1,19 +1,21 @@
 //! What statements leave behind in a server's session: whether another client may have the connection afterwards, and
 //! what must be said on another connection to go on there.
 //!
-//! In doubt a session is pinned to its connection. Left out is what servers report themselves: transactions, autocommit.
-//! So is what holds only until the next statement, as `FOUND_ROWS()` and `LAST_INSERT_ID()`, and what procedures and
-//! loadable functions do.
+//! In doubt a session is pinned to its connection. Left out is what servers report themselves: transactions. So is what
+//! triggers, views, stored and loadable functions do.
 
 mod assignments;
 mod reader;
+mod recall;
 #[cfg(test)]
 mod tests;
 
-use memchr::{memchr_iter, memchr3_iter};
+use memchr::{memchr_iter, memchr2_iter, memchr3_iter};
 
 use self::assignments::Assignments;
 use self::reader::{Piece, Reader, is_quoted};
+pub use self::recall::Recall;
+use self::recall::Recalling;
 use crate::tokenizer::{is_space, is_word};
 use crate::{Token, TokenId};
 
@@ -30,8 +32,38 @@ pub struct SessionEffects {
     pub settings: Vec<Setting>,
     /// The default database afterwards; `None` if it stays the one that it was.
     pub database: Option<Vec<u8>>,
-    /// Why the session cannot be moved to another connection any more: a short noun phrase for a log line.
-    pub pin: Option<&'static str>,
+    /// Why the session cannot be moved to another connection any more.
+    pub pin: Option<Pin>,
+    /// What it asks about the statements before it, and leaves to be asked.
+    pub recall: Recall,
+    /// It says several things: when it fails, some of them may have been done.
+    pub is_compound: bool,
+}
+
+/// Why a session stays where it is: a short noun phrase for a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pin {
+    /// COM_RESET_CONNECTION and COM_CHANGE_USER undo it.
+    UntilReset(&'static str),
+    /// Nothing does.
+    ForGood(&'static str),
+}
+
+impl Pin {
+    /// The noun phrase.
+    pub fn reason(self) -> &'static str {
+        match self {
+            Self::UntilReset(reason) | Self::ForGood(reason) => reason,
+        }
+    }
+
+    /// The first of two stays, unless the second lasts longer.
+    pub fn first(earlier: Option<Self>, later: Option<Self>) -> Option<Self> {
+        match (earlier, later) {
+            (Some(Self::UntilReset(_)), Some(Self::ForGood(_))) => later,
+            _ => earlier.or(later),
+        }
+    }
 }
 
 /// What can be said again on another connection with the same effect.
@@ -53,74 +85,131 @@ impl SessionEffects {
         }
     }
 
-    /// Nothing is left behind.
+    /// Nothing is left behind, and nothing is asked.
     pub fn is_empty(&self) -> bool {
-        self.settings.is_empty() && self.database.is_none() && self.pin.is_none()
+        !self.sets() && self.pin.is_none() && self.recall.is_empty()
+    }
+
+    /// Something is left that can be repeated elsewhere.
+    pub fn sets(&self) -> bool {
+        !self.settings.is_empty() || self.database.is_some()
     }
 
     fn read(text: &[u8]) -> Self {
         let mut effects = Self::default();
+        let mut recalling = Recalling::default();
         let mut statement = Statement::default();
+        let mut statements = 0;
         for piece in Reader::new(text) {
             match piece {
-                Piece::Ambiguous => effects.pin("a comment that servers read differently"),
+                Piece::Ambiguous => {
+                    effects.pin(Pin::ForGood("a text that servers read differently"))
+                }
                 Piece::Token(token, comment) if token.id == TokenId::SEMICOLON => {
                     statement.note_end_in(comment);
                     effects.add(&statement);
                     statement = Statement::default();
                 }
                 Piece::Token(token, comment) => {
+                    statements += usize::from(statement.kind.is_none());
                     effects.note_anywhere(&token);
+                    recalling.token(&token, comment, &mut effects.recall);
                     statement.push(token, comment);
                 }
             }
         }
         effects.add(&statement);
+        effects.is_compound |= statements > 1;
         effects
     }
 
     /// What pins in every statement.
     fn note_anywhere(&mut self, token: &Token<'_>) {
-        if token.id == TokenId::STRING {
+        if token.raw.starts_with(b"'") {
             return;
         }
-        if token.text.eq_ignore_ascii_case(b"get_lock") {
-            self.pin("GET_LOCK");
+        if LOCKING
+            .iter()
+            .any(|name| token.text.eq_ignore_ascii_case(name))
+        {
+            self.pin(Pin::UntilReset("GET_LOCK"));
         }
         let name = token.raw.strip_prefix(b"@@").unwrap_or(token.raw);
         if !is_quoted(token) && name.contains(&b'@') {
-            self.pin("a user variable");
+            self.pin(Pin::UntilReset("a user variable"));
         }
     }
 
-    /// The first reason stays.
-    fn pin(&mut self, why: &'static str) {
-        self.pin.get_or_insert(why);
+    fn pin(&mut self, pin: Pin) {
+        self.pin = Pin::first(self.pin, Some(pin));
     }
 
     fn add(&mut self, statement: &Statement<'_>) {
         let Some(kind) = statement.kind else {
             return;
         };
+        if statement.asks_warnings {
+            self.recall |= Recall::WARNINGS;
+        }
         match kind {
-            Kind::Pin(why) => self.pin(why),
+            Kind::Pin(pin) => self.pin(pin),
             Kind::Use if !statement.is_split => match used_by(&statement.tokens) {
                 Some(name) => self.database = Some(name),
-                None => self.pin("a USE that cannot be read"),
+                None => self.pin(Pin::ForGood("a USE that cannot be read")),
             },
             Kind::Set if !statement.is_split => {
                 Assignments::new(&statement.tokens).add_to(self);
-                if statement.tokens.len() == TOKENS_MAX || self.settings.len() > SETTINGS_MAX {
+                if self.settings.len() > SETTINGS_MAX {
                     self.settings.truncate(SETTINGS_MAX);
-                    self.pin("a SET that cannot be repeated");
+                    self.pin(Pin::UntilReset("too many settings"));
+                }
+                if statement.tokens.len() == TOKENS_MAX {
+                    self.pin(Pin::ForGood("a SET that cannot be repeated"));
                 }
             }
             _ => {}
         }
-        if let Some(why) = statement.pin {
-            self.pin(why);
+        if let Some(pin) = statement.pin {
+            self.pin(pin);
         }
     }
+}
+
+/// Functions whose locks are the session's: MySQL's own, and those of its locking service and version tokens.
+const LOCKING: &[&[u8]] = &[
+    b"get_lock",
+    b"service_get_read_locks",
+    b"service_get_write_locks",
+    b"version_tokens_lock_shared",
+    b"version_tokens_lock_exclusive",
+];
+
+/// Words that say something wherever they stand.
+fn is_telling(word: &[u8]) -> bool {
+    const WORDS: &[&[u8]] = &[
+        b"temporary",
+        b"lock",
+        b"export",
+        b"database",
+        b"schema",
+        b"role",
+        b"resource",
+        b"authorization",
+        b"statement",
+        b"warnings",
+        b"errors",
+        b"count",
+        b"last_insert_id",
+        b"found_rows",
+        b"row_count",
+        b"lastval",
+        b"nextval",
+        b"next",
+        b"previous",
+        b"value",
+    ];
+    let mut words = WORDS.iter().chain(LOCKING);
+    words.any(|of| word.eq_ignore_ascii_case(of))
 }
 
 /// What the first word says of a statement.
@@ -131,8 +220,10 @@ enum Kind {
     Use,
     Begin,
     Create,
+    Drop,
     Flush,
-    Pin(&'static str),
+    Show,
+    Pin(Pin),
 }
 
 impl Kind {
@@ -143,8 +234,8 @@ impl Kind {
         let word = token.raw.to_ascii_uppercase();
         match word.as_slice() {
             b"SELECT" | b"INSERT" | b"UPDATE" | b"DELETE" | b"REPLACE" | b"WITH" | b"VALUES"
-            | b"TABLE" | b"SHOW" | b"DESCRIBE" | b"DESC" | b"EXPLAIN" | b"ANALYZE" | b"ALTER"
-            | b"DROP" | b"TRUNCATE" | b"RENAME" | b"GRANT" | b"REVOKE" | b"OPTIMIZE" | b"CHECK"
+            | b"TABLE" | b"DESCRIBE" | b"DESC" | b"EXPLAIN" | b"ANALYZE" | b"ALTER"
+            | b"TRUNCATE" | b"RENAME" | b"GRANT" | b"REVOKE" | b"OPTIMIZE" | b"CHECK"
             | b"CHECKSUM" | b"REPAIR" | b"COMMIT" | b"ROLLBACK" | b"START" | b"SAVEPOINT"
             | b"RELEASE" | b"DO" | b"LOAD" | b"KILL" | b"RESET" | b"PURGE" | b"CHANGE"
             | b"STOP" | b"UNLOCK" | b"HELP" | b"CACHE" | b"INSTALL" | b"UNINSTALL" | b"IMPORT" => {
@@ -154,14 +245,17 @@ impl Kind {
             b"USE" => Self::Use,
             b"BEGIN" => Self::Begin,
             b"CREATE" => Self::Create,
+            b"DROP" => Self::Drop,
             b"FLUSH" => Self::Flush,
-            b"LOCK" => Self::Pin("LOCK TABLES"),
-            b"HANDLER" => Self::Pin("HANDLER"),
-            b"PREPARE" | b"EXECUTE" | b"DEALLOCATE" => Self::Pin("PREPARE"),
-            b"CALL" => Self::Pin("CALL"),
-            b"XA" => Self::Pin("XA"),
-            b"BINLOG" => Self::Pin("BINLOG"),
-            _ => Self::Pin("a statement that is not known"),
+            b"SHOW" => Self::Show,
+            b"LOCK" => Self::Pin(Pin::UntilReset("LOCK TABLES")),
+            b"HANDLER" => Self::Pin(Pin::UntilReset("HANDLER")),
+            b"XA" => Self::Pin(Pin::UntilReset("XA")),
+            // What these run may be SET ROLE, which outlives a reset.
+            b"PREPARE" | b"EXECUTE" | b"DEALLOCATE" => Self::Pin(Pin::ForGood("PREPARE")),
+            b"CALL" => Self::Pin(Pin::ForGood("CALL")),
+            b"BINLOG" => Self::Pin(Pin::ForGood("BINLOG")),
+            _ => Self::Pin(Pin::ForGood("a statement that is not known")),
         }
     }
 }
@@ -175,7 +269,11 @@ struct Statement<'a> {
     comment: usize,
     /// A part of it stands in an executed comment, so that what it says depends on the server's version.
     is_split: bool,
-    pin: Option<&'static str>,
+    pin: Option<Pin>,
+    /// SHOW WARNINGS and its like.
+    asks_warnings: bool,
+    /// The word behind the first one has been read.
+    has_second_word: bool,
     /// Those of SET and USE behind the first word, [`TOKENS_MAX`] at most.
     tokens: Vec<Token<'a>>,
 }
@@ -197,13 +295,20 @@ impl<'a> Statement<'a> {
         }
         // Words are looked for anywhere: they stand at many places, and comments may hide those before them.
         let is = |word: &[u8]| token.raw.eq_ignore_ascii_case(word);
+        let mut pin = |pin| self.pin = Pin::first(self.pin, Some(pin));
         match kind {
-            Kind::Create if is(b"TEMPORARY") => self.pin = Some("a temporary table"),
-            Kind::Flush if is(b"LOCK") || is(b"EXPORT") => self.pin = Some("FLUSH TABLES"),
-            Kind::Begin if !is(b"WORK") => self.pin = Some("a compound statement"),
+            Kind::Create if is(b"TEMPORARY") => pin(Pin::UntilReset("a temporary table")),
+            // The default database goes with it.
+            Kind::Drop if is(b"DATABASE") || is(b"SCHEMA") => pin(Pin::ForGood("DROP DATABASE")),
+            Kind::Flush if is(b"LOCK") || is(b"EXPORT") => pin(Pin::UntilReset("FLUSH TABLES")),
+            Kind::Begin if !is(b"WORK") => pin(Pin::ForGood("a compound statement")),
+            Kind::Show if !self.has_second_word => {
+                self.asks_warnings |= is(b"WARNINGS") || is(b"ERRORS") || is(b"COUNT");
+            }
             _ if keeps_tokens && self.tokens.len() < TOKENS_MAX => self.tokens.push(token),
             _ => {}
         }
+        self.has_second_word |= comment == self.comment;
     }
 
     /// A semicolon that may be none divides nothing.
@@ -215,7 +320,7 @@ impl<'a> Statement<'a> {
     }
 
     fn note_split(&mut self) {
-        self.pin = Some("a statement in part in a comment");
+        self.pin = Some(Pin::ForGood("a statement in part in a comment"));
     }
 }
 
@@ -246,7 +351,6 @@ fn is_plainly_harmless(text: &[u8]) -> bool {
         .count();
     let word = &text[..length];
     let words: &[&[u8]] = match length {
-        4 => &[b"SHOW"],
         6 => &[b"SELECT", b"INSERT", b"UPDATE", b"DELETE", b"COMMIT"],
         7 => &[b"REPLACE"],
         8 => &[b"ROLLBACK"],
@@ -256,12 +360,43 @@ fn is_plainly_harmless(text: &[u8]) -> bool {
         return false;
     }
     let is_telling = |at: usize| text[at] != b'/' || text.get(at + 1) == Some(&b'*');
-    if memchr3_iter(b'@', b';', b'/', text).any(is_telling) {
-        return false;
+    !memchr3_iter(b'@', b';', b'/', text).any(is_telling)
+        && !memchr_iter(b'_', text).any(|at| is_in_telling_name(text, at))
+        && !memchr2_iter(b'v', b'V', text).any(|at| is_in_sequence_name(text, at))
+}
+
+/// `GET_LOCK`, `LAST_INSERT_ID` and their like, by one of their underscores.
+fn is_in_telling_name(text: &[u8], at: usize) -> bool {
+    const PARTS: &[(&[u8], &[u8])] = &[
+        (b"", b"lock"),
+        (b"last", b"insert_id"),
+        (b"found", b"rows"),
+        (b"row", b"count"),
+    ];
+    let (before, behind) = (&text[..at], &text[at + 1..]);
+    PARTS
+        .iter()
+        .any(|(first, second)| ends_with(before, first) && starts_with(behind, second))
+}
+
+/// `NEXTVAL`, `LASTVAL` and `NEXT VALUE`, by their V.
+fn is_in_sequence_name(text: &[u8], at: usize) -> bool {
+    let (before, from) = text.split_at(at);
+    let is_begun = before.last().is_some_and(|&byte| is_word(byte));
+    match is_begun {
+        true => {
+            starts_with(from, b"val") && (ends_with(before, b"next") || ends_with(before, b"last"))
+        }
+        false => starts_with(from, b"value") && !from.get(5).is_some_and(|&byte| is_word(byte)),
     }
-    let is_in_get_lock = |at: usize| {
-        let around = at.checked_sub(3).and_then(|start| text.get(start..at + 5));
-        around.is_some_and(|name| name.eq_ignore_ascii_case(b"get_lock"))
-    };
-    !memchr_iter(b'_', text).any(is_in_get_lock)
+}
+
+fn starts_with(text: &[u8], word: &[u8]) -> bool {
+    text.get(..word.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(word))
+}
+
+fn ends_with(text: &[u8], word: &[u8]) -> bool {
+    let start = text.len().checked_sub(word.len());
+    start.is_some_and(|start| text[start..].eq_ignore_ascii_case(word))
 }

@@ -53,3 +53,39 @@ pub(crate) fn connect(proxy: &ProxyProcess) -> Client {
 pub(crate) fn value(client: &mut Client, sql: &str) -> String {
     client.value(sql).expect("a value")
 }
+
+/// A statement at a time: each takes an idle connection, and gives it back unless a transaction is open.
+pub(crate) const SHARING: &str = "
+function connect_server()
+  for i = 1, #proxy.global.backends do
+    local pool = proxy.global.backends[i].pool
+    if pool.users[''].cur_idle_connections > 0 then
+      proxy.connection.backend_ndx = i
+      if proxy.connection.server then return proxy.PROXY_IGNORE_RESULT end
+    end
+  end
+end
+function read_auth_result(auth)
+  if auth.packet:byte() == proxy.MYSQLD_PACKET_OK then proxy.connection.backend_ndx = 0 end
+end
+function read_query(packet)
+  if packet:byte() == proxy.COM_QUIT then
+    proxy.response = { type = proxy.MYSQLD_PACKET_OK }
+    return proxy.PROXY_SEND_RESULT
+  end
+  if proxy.connection.backend_ndx == 0 then proxy.connection.backend_ndx = 1 end
+  proxy.queries:append(1, packet, { resultset_is_needed = true })
+  return proxy.PROXY_SEND_QUERY
+end
+function read_query_result(inj)
+  if not inj.resultset.flags.in_trans then proxy.connection.backend_ndx = 0 end
+end
+function disconnect_client() proxy.connection.backend_ndx = 0 end
+";
+
+/// A proxy in front of `server` that runs it.
+pub(crate) fn sharing(server: &Server, more: &[&str]) -> (ScriptFile, ProxyProcess) {
+    let script = ScriptFile::new(SHARING);
+    let proxy = script.proxy(&[server], more);
+    (script, proxy)
+}

@@ -12,7 +12,7 @@ const AUTH_DATA_PART_1_BYTES: usize = 8;
 const AUTH_DATA_PART_2_BYTES_MIN: usize = 13;
 
 /// A server's greeting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HandshakeV10 {
     /// `8.4.0`, `5.5.5-10.11.6-MariaDB`
     pub server_version: Vec<u8>,
@@ -31,6 +31,14 @@ pub struct HandshakeV10 {
 }
 
 impl HandshakeV10 {
+    /// The server says that it is MariaDB.
+    pub fn is_mariadb(&self) -> bool {
+        const NAME: &[u8] = b"MariaDB";
+        self.server_version
+            .windows(NAME.len())
+            .any(|part| part == NAME)
+    }
+
     /// # Errors
     /// Anything that is no greeting of protocol version 10 with the 4.1 fields. An ERR packet is not one: look at the
     /// first byte before.

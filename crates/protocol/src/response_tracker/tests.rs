@@ -572,3 +572,37 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn packets_out_of_sequence_are_noticed() {
+    let is_out = |bytes: &[u8], command_id: u8| {
+        let layout = Layout::Resultsets;
+        let mut tracker = ResponseTracker::new(layout, PLAIN).following(command_id);
+        for byte in bytes {
+            tracker.feed(&[*byte]).unwrap();
+        }
+        tracker.summary().is_out_of_sequence
+    };
+    let ok = Response::new().ok(StatusFlags::AUTOCOMMIT).bytes;
+    assert!(!is_out(&ok, 0));
+    assert!(is_out(&ok, 1));
+    // As a server says that it closes the connection.
+    let mut notice = Response::new().err().bytes;
+    notice[3] = 0;
+    assert!(is_out(&notice, 0));
+    let definitions = Response::new().packet(b"\x01").definitions(1);
+    let mut rows = definitions.eof(StatusFlags::AUTOCOMMIT);
+    rows.sequence_id += 1;
+    assert!(is_out(&rows.packet(b"\x011").bytes, 0));
+    // Behind the client's file the server counts on from there.
+    let layout = Layout::Resultsets;
+    let mut tracker = ResponseTracker::new(layout, PLAIN).following(0);
+    tracker
+        .feed(&Response::new().packet(b"\xfbfile").bytes)
+        .unwrap();
+    tracker.local_infile_started();
+    let mut after = Response::new().ok(StatusFlags::AUTOCOMMIT).bytes;
+    after[3] = 9;
+    tracker.feed(&after).unwrap();
+    assert!(!tracker.summary().is_out_of_sequence);
+}

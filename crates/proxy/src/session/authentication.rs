@@ -28,6 +28,7 @@ use super::Context;
 use super::error::{Party, Refusal, SessionError};
 use super::script::Script;
 use script::{Hold, Hook};
+use sql::Pin;
 
 /// What a backend gets to check a password: it may ask a directory or a person's telephone.
 const BACKEND_TIMEOUT: Duration = Duration::from_secs(60);
@@ -63,6 +64,10 @@ pub(super) struct Authentication<'a> {
     pub(super) is_backend_waiting: bool,
     /// Packets of the backend so far.
     backend_packets: u8,
+    /// The backend's connection was another's before: it may be about to say that it closes it.
+    pub(super) is_reused: bool,
+    /// Why nobody else may have the connection after the login.
+    pub(super) pin: Option<Pin>,
     /// What the client gets once the backend's connection is in its pool, where the script put it: whoever comes next
     /// shall find it there.
     pub(super) held_back: Vec<Vec<u8>>,
@@ -130,6 +135,8 @@ impl<'a> Authentication<'a> {
             password: None,
             is_backend_waiting: true,
             backend_packets: 0,
+            is_reused: false,
+            pin: None,
             held_back: Vec::new(),
             script,
         }
@@ -272,6 +279,22 @@ impl<'a> Authentication<'a> {
         self.send_backend(payload).await
     }
 
+    /// A statement before the exchange, on a connection that was another's. Whether it succeeds is not looked at.
+    pub(super) async fn run_statement(&mut self, payload: &[u8]) -> Result<(), SessionError> {
+        self.start_command(payload).await?;
+        let answer = self
+            .backend_reader
+            .read(self.backend, "OK packet", AUTH_PACKET_BYTES_MAX);
+        let packet = timeout(BACKEND_TIMEOUT, answer)
+            .await
+            .map_err(|_| SessionError::Silent(Party::Backend, BACKEND_TIMEOUT))?
+            .map_err(|error| SessionError::packet(Party::Backend, error))?;
+        match packet.sequence_id {
+            1 => Ok(()),
+            _ => Err(SessionError::Closed(Party::Backend)),
+        }
+    }
+
     /// Says a packet to the client, with the sequence id that is next.
     pub(super) async fn send_client(&mut self, payload: &[u8]) -> Result<(), SessionError> {
         self.client_sequence_id = self.client_sequence_id.wrapping_add(1);
@@ -360,6 +383,11 @@ impl<'a> Authentication<'a> {
     }
 
     async fn backend_says(&mut self, packet: Packet) -> Result<Option<Decision>, SessionError> {
+        let is_answer = packet.sequence_id == self.backend_sequence_id.wrapping_add(1);
+        if self.is_reused && self.backend_packets == 0 && !is_answer {
+            // Said before it heard us: why it closes.
+            return Err(SessionError::Closed(Party::Backend));
+        }
         self.backend_packets += 1;
         if self.backend_packets > BACKEND_PACKETS_MAX {
             return Err(SessionError::Endless(Party::Backend));
@@ -387,7 +415,7 @@ impl<'a> Authentication<'a> {
             }
             AuthPacket::OldSwitchRequest | AuthPacket::Other => self.owe_answer(),
         }
-        self.answer_client(&payload).await?;
+        self.answer_client(&payload, decision).await?;
         match (decision, self.backend_reader.unread_bytes()) {
             (Some(Decision::Accepted(_)), unsolicited @ 1..) => {
                 Err(SessionError::Unsolicited(unsolicited))
@@ -403,14 +431,21 @@ impl<'a> Authentication<'a> {
 
     /// The backend's packet, or what the script says instead. What happens next is the backend's decision, but a client
     /// that was told of an error is not let in.
-    async fn answer_client(&mut self, payload: &[u8]) -> Result<(), SessionError> {
+    async fn answer_client(
+        &mut self,
+        payload: &[u8],
+        decision: Option<Decision>,
+    ) -> Result<(), SessionError> {
         let Some(script) = &mut self.script else {
             return self.send_client(payload).await;
         };
         script.share_login();
-        if payload.first() == Some(&OkPacket::HEADER) {
+        if let Some(Decision::Accepted(status)) = decision {
             script.connection.is_logged_in = true;
-            script.connection.hold = Hold::Free;
+            let pin = self.pin.map(Pin::reason);
+            script.connection.hold = backend::pinned_by(status)
+                .or(pin)
+                .map_or(Hold::Free, Hold::Pinned);
         }
         let (payloads, is_err) = match script.call(Hook::ReadAuthResult(payload)).await {
             script::Decision::SendResult(response) => {

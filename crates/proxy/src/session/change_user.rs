@@ -7,6 +7,7 @@ use backend::packet_io::PacketReader;
 use protocol::change_user::ChangeUser;
 use protocol::packet::{put_payload, split_payload};
 use script::Login;
+use sql::Pin;
 
 use super::authentication::{Authentication, Decision, FirstAnswer};
 use super::error::{Party, SessionError};
@@ -56,22 +57,23 @@ pub(super) async fn relay_for(
             auth_response: change.auth_response.to_vec(),
             auth_plugin_name: change.auth_plugin_name.to_vec(),
         };
-        (login, change.database.to_vec(), change.character_set)
+        Some((login, change.database.to_vec(), change.character_set?))
     });
     let is_accepted = relay(link, input).await?;
-    let Some(session) = link.session.as_mut().filter(|_| is_accepted) else {
+    let Some(session) = &mut link.session else {
         return Ok(());
     };
-    let Some((login, database, character_set)) = changed else {
-        session.pin = Some("a COM_CHANGE_USER that cannot be read");
+    if !is_accepted {
+        // MariaDB goes on with the user before, but not with the rest of its session.
+        session.add_pin(Some(Pin::ForGood("a COM_CHANGE_USER that was refused")));
+        return Ok(());
+    }
+    let Some((login, database, character_set)) = changed.flatten() else {
+        session.add_pin(Some(Pin::ForGood("a COM_CHANGE_USER that cannot be read")));
         return Ok(());
     };
-    session.reset();
-    session.settings.character_set = character_set.and_then(|number| u8::try_from(number).ok());
-    session.username.clone_from(&login.username);
-    session.default_db.clone_from(&database);
-    script.settings = session.settings.clone();
-    script.changed_user(login, database);
+    session.change_user(&login.username, &database, character_set);
+    script.changed_user(login, database, character_set);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use backend::connector::{ConnectError, connect as connect_to};
-use backend::{ClientCount, Greeted, ServerSession, Stream};
+use backend::{ClientCount, Greeted, PooledConnection, ServerSession, Stream};
 use protocol::connection_phase::HandshakeV10;
 use protocol::response::{ErrPacket, error_code};
 use script::{Decision, Hold, Hook};
@@ -38,7 +38,12 @@ impl Connected {
     }
 
     /// The greeting is the server's, with the nonce that it goes by now.
-    pub(super) fn reused(count: ClientCount, stream: Stream, session: Box<ServerSession>) -> Self {
+    pub(super) fn reused(idle: PooledConnection) -> Self {
+        let PooledConnection {
+            count,
+            stream,
+            session,
+        } = idle;
         let mut greeting = Vec::new();
         HandshakeV10 {
             auth_plugin_data: session.nonce.clone(),
@@ -153,10 +158,9 @@ async fn choose(
     script.connection.hold = Hold::Vacant;
     let decision = script.call(Hook::ConnectServer).await;
     if decision == Decision::IgnoreResult
-        && let Some((index, (stream, session))) = script.take_idle()
-        && let Some(backend) = backends.get(index)
+        && let Some(idle) = script.take_idle()
     {
-        let connected = Connected::reused(backend.hold(), stream, session);
+        let connected = Connected::reused(idle);
         return Ok(Some(Chosen::Idle(Box::new(connected))));
     }
     let chosen = script.connection.backend_ndx;

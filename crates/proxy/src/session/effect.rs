@@ -3,9 +3,10 @@
 
 use backend::Settings;
 use protocol::Command;
-use sql::SessionEffects;
+use sql::{Pin, Recall, SessionEffects};
 
 use super::link::Link;
+use super::past::Past;
 use super::script::Script;
 
 /// Of one command.
@@ -16,10 +17,10 @@ pub(super) enum Effect {
     /// Of statements, if the server says OK to them.
     Statements(SessionEffects),
     /// A statement that the server keeps, if it can prepare it. What it will do counts from now on.
-    Prepared(Option<&'static str>),
+    Prepared(Option<Pin>, Recall),
     Closed(u32),
     Reset,
-    /// Something that cannot be undone, whatever the server says to it.
+    /// Something that nothing undoes, whatever the server says to it.
     Pin(&'static str),
 }
 
@@ -37,17 +38,18 @@ impl Effect {
             }),
             Command::STMT_PREPARE => {
                 let effects = SessionEffects::of(body);
-                let sets = !effects.is_empty();
-                Self::Prepared(effects.pin.or(sets.then_some("a SET that is prepared")))
+                let sets = effects.sets().then_some(Pin::ForGood("a SET that is prepared"));
+                Self::Prepared(Pin::first(effects.pin, sets), effects.recall)
             }
             Command::STMT_CLOSE => Self::Closed(statement_id(body)),
             Command::RESET_CONNECTION => Self::Reset,
             Command::QUIT => Self::Pin("COM_QUIT was sent"),
             Command::SET_OPTION => Self::Pin("COM_SET_OPTION"),
+            // The default database goes with it.
+            Command::DROP_DB => Self::Pin("COM_DROP_DB"),
             Command::SLEEP
             | Command::FIELD_LIST
             | Command::CREATE_DB
-            | Command::DROP_DB
             | Command::REFRESH
             | Command::STATISTICS
             | Command::PROCESS_INFO
@@ -73,20 +75,38 @@ impl Effect {
         }
     }
 
+    /// The command itself names the default database, first of all.
+    pub(super) fn uses_database(&self) -> bool {
+        matches!(self, Self::Statements(effects) if effects.database.is_some() && !effects.is_compound)
+    }
+
+    /// What the command asks about those before it.
+    pub(super) fn recall(&self) -> Recall {
+        match self {
+            Self::Statements(effects) => effects.recall,
+            Self::Prepared(_, recall) => *recall,
+            _ => Recall::default(),
+        }
+    }
+
     /// The command's response has ended, as `link` has it.
     pub(super) fn apply(self, link: &mut Link, script: &mut Script) {
-        let summary = link.summary;
+        let (id, summary) = (link.id(), link.summary);
         let Some(session) = &mut link.session else {
             return;
         };
+        let said = (&summary, self.recall());
+        script.past.add(id, said, &mut session.traces);
         match self {
             Self::Nothing => {}
             Self::Statements(effects) if summary.is_err => {
+                session.add_pin(effects.pin);
                 // Some of several may have run before the one that failed.
-                session.pin = session.pin.or(effects.pin);
-                if effects.settings.len() + usize::from(effects.database.is_some()) > 1 {
-                    session.pin = session.pin.or(Some("statements that failed half-way"));
+                if effects.is_compound && effects.sets() {
+                    session.add_pin(Some(Pin::ForGood("statements that failed half-way")));
                 }
+                // The default database may still be another client's.
+                link.is_from_pool |= effects.database.is_some();
             }
             Self::Statements(effects) => {
                 session.apply(&effects);
@@ -95,9 +115,9 @@ impl Effect {
                     script.use_db(database);
                 }
             }
-            Self::Prepared(pin) => {
+            Self::Prepared(pin, _) => {
                 session.statements.extend(summary.statement_id);
-                session.pin = session.pin.or(pin);
+                session.add_pin(pin);
             }
             Self::Closed(statement_id) => {
                 session.statements.remove(&statement_id);
@@ -105,9 +125,12 @@ impl Effect {
             Self::Reset if summary.is_err => {}
             Self::Reset => {
                 session.reset();
-                script.settings = Settings::default();
+                script.past = Past::default();
+                script.settings = Settings::of_reset(&session.handshake, script.character_set);
+                // The character set is that of the connection's login, which may be another client's.
+                link.is_from_pool |= script.settings != session.settings;
             }
-            Self::Pin(reason) => session.pin = Some(reason),
+            Self::Pin(reason) => session.add_pin(Some(Pin::ForGood(reason))),
         }
     }
 }

@@ -10,6 +10,7 @@ use protocol::response::{ErrPacket, error_code};
 use protocol::response_tracker::Next;
 use protocol::{Command, ResponseTracker};
 use script::{Buffered, Decision, Hold, Hook, Injection, InjectionResult, Statistics};
+use sql::Pin;
 use tracing::error;
 
 use super::command_phase::response_at;
@@ -18,7 +19,7 @@ use super::error::{Party, Refusal, SessionError};
 use super::link::Link;
 use super::pooling::{NO_SERVER, Readiness};
 use super::script::Script;
-use super::{change_user, local_infile, stream};
+use super::{change_user, local_infile, response, stream};
 use crate::buffer::Buffer;
 
 /// The first byte of a request for a client's file.
@@ -44,9 +45,14 @@ pub(super) async fn run_queue(
 ) -> Result<(), SessionError> {
     while let Some(injection) = script.connection.queries.pop_front() {
         let command = command_of(&injection.packet);
-        let next_sequence_id = delivery.err_sequence_id();
-        match link.ready(script, command, next_sequence_id).await? {
-            Readiness::Ready => run_one(link, script, input, delivery, injection).await?,
+        let effect = Effect::of(&injection.packet);
+        match link
+            .ready(script, &effect, delivery.err_sequence_id())
+            .await?
+        {
+            Readiness::Ready => {
+                run_one(link, script, input, delivery, (injection, effect)).await?;
+            }
             Readiness::NoServer if delivery.is_done => script.connection.queries.clear(),
             Readiness::NoServer => return Err(SessionError::Script(NO_SERVER)),
             Readiness::Refused(refusal) => {
@@ -68,7 +74,7 @@ async fn run_one(
     script: &mut Script,
     input: &mut Buffer,
     delivery: &mut Delivery,
-    injection: Injection,
+    (injection, mut effect): (Injection, Effect),
 ) -> Result<(), SessionError> {
     let command = command_of(&injection.packet);
     if command == Command::CHANGE_USER {
@@ -81,16 +87,16 @@ async fn run_one(
         let change = change_user::inject(link, script, input, &injection.packet);
         return Box::pin(change).await;
     }
-    let effect = Effect::of(&injection.packet);
-    let (sequence_id, response) = send(link, command, &injection.packet).await?;
+    let (sequence_id, kind, is_sent) = send(link, command, &injection.packet).await?;
     link.err_sequence_id = delivery.err_sequence_id();
-    let layout = match response {
+    let layout = match kind {
         ResponseKind::None | ResponseKind::Authentication => {
             effect.apply(link, script);
             return Ok(());
         }
         ResponseKind::Stream if !delivery.is_done => {
             delivery.is_done = true;
+            effect.apply(link, script);
             return stream::relay(link, input).await;
         }
         ResponseKind::Stream => {
@@ -122,7 +128,7 @@ async fn run_one(
     let hold = match next {
         Next::LocalInfile => Hold::Pinned("the server waits for a file"),
         _ => {
-            effect.apply(link, script);
+            std::mem::take(&mut effect).apply(link, script);
             link.hold()
         }
     };
@@ -130,18 +136,24 @@ async fn run_one(
     exchange.receiver = exchange.deliver(link, script, delivery, whose).await?;
     if next == Next::LocalInfile {
         let (_, last) = exchange.receive(link, input, delivery, next).await?;
+        effect.apply(link, script);
         return last.send(link, delivery).await;
     }
-    last.send(link, delivery).await
+    last.send(link, delivery).await?;
+    match is_sent {
+        true => Ok(()),
+        // It answered what it had not heard to the end, and may take the next command for the rest.
+        false => Box::pin(response::relay_last_words(link)).await,
+    }
 }
 
-/// The query's packets; the last one's sequence id, and what follows it. Scripts do not see query attributes; where both
-/// sides agreed on them there have to be some.
+/// The query's packets; the last one's sequence id, what follows it, and whether the backend took all of it. Scripts do
+/// not see query attributes; where both sides agreed on them there have to be some.
 async fn send(
     link: &mut Link,
     command: Command,
     packet: &[u8],
-) -> Result<(u8, ResponseKind), SessionError> {
+) -> Result<(u8, ResponseKind, bool), SessionError> {
     let mut bytes = Vec::new();
     let next = match packet.split_first() {
         Some((_, text)) if command == Command::QUERY => {
@@ -151,9 +163,12 @@ async fn send(
         }
         _ => put_payload(&mut bytes, 0, packet),
     };
-    link.write_backend(&bytes).await?;
+    let is_sent = link.write_backend(&bytes).await? == bytes.len();
+    if !is_sent && let Some(session) = &mut link.session {
+        session.add_pin(Some(Pin::ForGood("a command that the server did not take")));
+    }
     let response = response_at(command, &bytes).unwrap_or_else(|| command.response_kind());
-    Ok((next.wrapping_sub(1), response))
+    Ok((next.wrapping_sub(1), response, is_sent))
 }
 
 /// One query's response on its way.

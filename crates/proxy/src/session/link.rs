@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 use std::time::Duration;
 
-use backend::{Backend, ClientCount, ServerSession, Stream};
+use backend::{ClientCount, PooledConnection, ServerSession, Stream};
 use protocol::response_tracker::Summary;
 use protocol::{Capabilities, Command, ResponseTracker, StatusFlags};
 use tokio::io::AsyncWrite;
@@ -110,29 +110,29 @@ impl Link {
     }
 
     /// The backend's connection, for its pool. The session goes on without one.
-    pub(super) fn detach(&mut self) -> Option<(ClientCount, Stream, Box<ServerSession>)> {
+    pub(super) fn detach(&mut self) -> Option<PooledConnection> {
         let mut session = self.session.take()?;
         let (count, stream) = self.count.take().zip(self.backend.take())?;
         session.status = self.status;
         session.nonce = std::mem::take(&mut self.nonce);
         self.status = StatusFlags::AUTOCOMMIT;
         self.registration.at_backend(None);
-        Some((count, stream, session))
+        Some(PooledConnection {
+            count,
+            stream,
+            session,
+        })
     }
 
-    /// An idle connection of this backend.
-    pub(super) fn attach(
-        &mut self,
-        backend: &Arc<Backend>,
-        stream: Stream,
-        session: Box<ServerSession>,
-    ) {
-        self.backend = Some(stream);
-        self.count = Some(backend.hold());
-        self.registration.at_backend(Some(backend.index()));
-        self.status = session.status;
-        self.nonce.clone_from(&session.nonce);
-        self.session = Some(session);
+    /// An idle connection takes its place.
+    pub(super) fn attach(&mut self, idle: PooledConnection) {
+        self.status = idle.session.status;
+        self.nonce.clone_from(&idle.session.nonce);
+        let index = idle.count.backend().index();
+        self.registration.at_backend(Some(index));
+        self.backend = Some(idle.stream);
+        self.count = Some(idle.count);
+        self.session = Some(idle.session);
         self.is_from_pool = true;
     }
 
@@ -336,9 +336,14 @@ impl Link {
         Some((&mut self.client, backend, &self.registration))
     }
 
-    /// A response ended: what it said of the session.
+    /// A response ended: what it said of the session. Where it may be none to what was asked, the next may not either.
     pub(super) fn responded(&mut self, tracker: &ResponseTracker) {
         self.summary = *tracker.summary();
+        if self.summary.is_out_of_sequence
+            && let Some(session) = &mut self.session
+        {
+            session.add_pin(Some(sql::Pin::ForGood("a packet out of sequence")));
+        }
         if let Some(status) = tracker.status() {
             self.status = status;
         }

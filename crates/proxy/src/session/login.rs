@@ -9,12 +9,15 @@ use std::time::Duration;
 
 use backend::abandoned_login::{self, Stage};
 use backend::packet_io::{PacketReader, write_packet};
-use backend::{Address, Backend, ClientCount, ServerSession, Settings, Stream};
+use backend::traces::Traces;
+use backend::{Address, Backend, ClientCount, PooledConnection, ServerSession, Settings, Stream};
 use protocol::change_user::ChangeUser;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10, SslRequest};
+use protocol::query::Query;
 use protocol::response::{ErrPacket, error_code};
 use protocol::{Capabilities, DecodeError, StatusFlags};
 use script::{Hold, Hook};
+use sql::Pin;
 use tokio::time::timeout;
 
 use super::Context;
@@ -69,6 +72,8 @@ struct ClientLogin {
     capabilities: Capabilities,
     /// Of its packet.
     sequence_id: u8,
+    /// The script has replaced the login by one of other capabilities.
+    replaced: Option<Pin>,
 }
 
 /// Another connection for it.
@@ -81,7 +86,7 @@ struct Elsewhere {
 
 enum Place {
     /// An idle connection, which the script took.
-    Taken(Stream, Box<ServerSession>),
+    Taken(Box<PooledConnection>),
     /// An idle connection if there is one that suits, else a new one.
     Any,
     /// A new one.
@@ -128,6 +133,8 @@ impl<'a> Server<'a> {
 /// An authentication plugin that no account has: a backend that reads this name asks again, with the account's plugin and
 /// a nonce of its own. An answer to another backend's nonce would be of no use to it.
 const UNKNOWN_PLUGIN: &[u8] = b"mysql_proxy_switch";
+
+const REPLACED: Pin = Pin::ForGood("a login that the script has replaced");
 
 /// Relays the login.
 ///
@@ -222,6 +229,7 @@ async fn exchange(
         context,
         script.as_deref_mut(),
     );
+    let traces = traces_behind_login(session.as_deref());
     let tls = context.tls();
     let server = Server::new(count.backend(), &tls, &handshake, session.as_deref());
     let attempt = attempt(&mut login, start, server);
@@ -238,7 +246,9 @@ async fn exchange(
     };
     match outcome {
         Ok(Admission::Backend(login, status)) => {
-            left.session = script.is_some().then(|| login.session(&handshake, status));
+            left.session = script
+                .is_some()
+                .then(|| login.session(&handshake, status, traces));
             left.backend = Some((backend, count));
             if script.is_some_and(|script| std::mem::take(&mut script.connection.is_released)) {
                 left.give_back();
@@ -252,7 +262,7 @@ async fn exchange(
             Ok((Admission::Tunnel, left))
         }
         Ok(admission) => {
-            leaving.leave(backend, &count).await;
+            leaving.leave(backend, count).await;
             Ok((admission, left))
         }
         Err(SessionError::Denied) => {
@@ -262,10 +272,17 @@ async fn exchange(
         Err(error) => {
             let address = count.backend().address().to_string();
             let told = last_words::tell(client, sequence_id, &error, &address);
-            tokio::join!(told, leaving.leave(backend, &count));
+            tokio::join!(told, leaving.leave(backend, count));
             Err(error)
         }
     }
+}
+
+/// What is left of those before on a connection that is used again.
+fn traces_behind_login(session: Option<&ServerSession>) -> Traces {
+    let mut traces = session.map_or_else(Traces::default, |session| session.traces);
+    traces.reset();
+    traces
 }
 
 /// How a backend is left that did not let the client in.
@@ -296,9 +313,14 @@ impl<'a> Leaving<'a> {
         }
     }
 
-    async fn leave(self, backend: Stream, count: &ClientCount) {
+    async fn leave(self, backend: Stream, count: ClientCount) {
         match self.session {
-            Some(session) => count.backend().pool().put(backend, session),
+            Some(session) => PooledConnection {
+                count,
+                stream: backend,
+                session,
+            }
+            .give_back(),
             None => abandoned_login::end(backend, self.reader, self.stage).await,
         }
     }
@@ -328,26 +350,44 @@ impl Left {
             && let Some(mut session) = self.session.take()
         {
             session.nonce = std::mem::take(&mut self.nonce);
-            let backend = Arc::clone(count.backend());
-            drop(count);
-            backend.pool().put(stream, session);
+            PooledConnection {
+                count,
+                stream,
+                session,
+            }
+            .give_back();
         }
     }
 }
 
 impl ClientLogin {
-    /// What the backend holds after it.
-    fn session(&self, handshake: &Arc<HandshakeV10>, status: StatusFlags) -> Box<ServerSession> {
+    /// Why nobody else may have the connection afterwards.
+    fn pin(&self, handshake: &HandshakeV10) -> Option<Pin> {
+        let character_set = self.response.character_set.into();
+        self.replaced
+            .or(backend::pin_of_login(handshake, character_set))
+    }
+
+    /// What the backend holds after it, with what is left of those before.
+    fn session(
+        &self,
+        handshake: &Arc<HandshakeV10>,
+        status: StatusFlags,
+        traces: Traces,
+    ) -> Box<ServerSession> {
+        let character_set = self.response.character_set.into();
         Box::new(ServerSession {
             handshake: Arc::clone(handshake),
             username: self.response.username.clone(),
             capabilities: self.capabilities,
             default_db: self.response.database.clone(),
-            settings: Settings::of_login(self.response.character_set),
+            character_set,
+            settings: Settings::of_login(character_set),
             statements: HashSet::new(),
-            pin: None,
+            pin: self.pin(handshake),
             status,
             nonce: Vec::new(),
+            traces,
         })
     }
 }
@@ -375,7 +415,9 @@ async fn greet(
     offered.set(Capabilities::SSL, offers_tls);
     HandshakeV10::patch_capabilities(&mut greeting, offered)
         .map_err(|error| SessionError::Malformed(Party::Backend, error))?;
-    if let Some(script) = &mut login.script
+    // A greeting that is said again was shown before.
+    if server.session.is_none()
+        && let Some(script) = &mut login.script
         && let script::Decision::SendResult(response) = script.call(Hook::ReadHandshake).await
     {
         return Err(SessionError::Answered(response.payloads));
@@ -388,15 +430,18 @@ async fn greet(
     // What was not offered is not for the backend to see; the rest stays the client's business.
     let masked = server.handshake.capabilities - offered;
     response.capabilities -= masked | Capabilities::SSL;
-    let capabilities = response.capabilities & offered;
-    let capabilities = server.tls.pool_key(login.streams().0, capabilities);
+    let agreed = response.capabilities & offered;
+    let capabilities = server.tls.pool_key(login.streams().0, agreed);
     let sequence_id = login.client_sequence_id;
     HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
         .map_err(|error| SessionError::Malformed(Party::Client, error))?;
+    let mut replaced = None;
     match ask_script(login, &response, capabilities).await? {
         ReadAuth::Forward => {}
         ReadAuth::Replace(packet) => {
             response = decode(&packet)?;
+            let said = response.capabilities & (offered - Capabilities::SSL);
+            replaced = (said != agreed).then_some(REPLACED);
             payload = packet;
         }
         ReadAuth::Admit => {
@@ -404,6 +449,7 @@ async fn greet(
                 response,
                 capabilities,
                 sequence_id,
+                replaced,
             };
             return Ok(Admission::Script(login));
         }
@@ -412,6 +458,7 @@ async fn greet(
                 response,
                 capabilities,
                 sequence_id,
+                replaced,
             };
             return Ok(Admission::Elsewhere(Elsewhere {
                 login,
@@ -424,7 +471,9 @@ async fn greet(
         response,
         capabilities,
         sequence_id,
+        replaced,
     };
+    login.pin = client.pin(server.handshake);
     match server.session {
         Some(session) => reuse(login, client, (server.index, session)).await,
         None => {
@@ -441,6 +490,7 @@ async fn switch(
     server: Server<'_>,
 ) -> Result<Admission, SessionError> {
     login.client_sequence_id = client.sequence_id;
+    login.pin = client.pin(server.handshake);
     if let Some(session) = server.session {
         return reuse(login, client, (server.index, session)).await;
     }
@@ -482,7 +532,7 @@ async fn reuse(
     if !session.suits(client.capabilities) {
         return another(client, Place::Any);
     }
-    match change_user(login, &client.response, session).await {
+    match take_over(login, &client.response, session).await {
         Err(SessionError::Closed(Party::Backend) | SessionError::Io(Party::Backend, _))
             if !login.has_backend_spoken() =>
         {
@@ -490,6 +540,20 @@ async fn reuse(
         }
         outcome => decided(outcome?, client),
     }
+}
+
+async fn take_over(
+    login: &mut Authentication<'_>,
+    response: &HandshakeResponse41,
+    session: &ServerSession,
+) -> Result<Decision, SessionError> {
+    if session.handshake.is_mariadb() {
+        // COM_CHANGE_USER leaves the role of the user before in force for one who has none by default.
+        let mut payload = Vec::new();
+        Query::encode_text(b"SET ROLE NONE", session.capabilities, &mut payload);
+        login.run_statement(&payload).await?;
+    }
+    change_user(login, response, session).await
 }
 
 async fn change_user(
@@ -519,6 +583,7 @@ async fn change_user(
     }
     .encode(session.capabilities, &mut payload);
     login.plugin_name.clone_from(&response.auth_plugin_name);
+    login.is_reused = true;
     login.start_command(&payload).await?;
     login.run().await
 }
@@ -546,20 +611,18 @@ async fn connect_elsewhere(
     (index, place): (usize, Place),
 ) -> Result<Connected, SessionError> {
     let number = index + 1;
+    let applicant = backend::Applicant {
+        username: &login.response.username,
+        capabilities: Some(login.capabilities),
+        logs_in: true,
+    };
     let idle = match (place, context.backends.get(index)) {
-        (Place::Taken(stream, session), Some(backend)) => Some((backend, (stream, session))),
-        (Place::Any, Some(backend)) => {
-            let idle = backend.pool().take(&backend::Applicant {
-                username: &login.response.username,
-                capabilities: Some(login.capabilities),
-                logs_in: true,
-            });
-            idle.map(|idle| (backend, idle))
-        }
+        (Place::Taken(idle), _) => Some(*idle),
+        (Place::Any, Some(backend)) => backend.take_idle(&applicant),
         _ => None,
     };
-    if let Some((backend, (stream, session))) = idle {
-        return Ok(Connected::reused(backend.hold(), stream, session));
+    if let Some(idle) = idle {
+        return Ok(Connected::reused(idle));
     }
     let connected = match context.backends.take(index) {
         Some(count) => connect::connect_to_one(count, context).await,
@@ -629,8 +692,9 @@ async fn ask_script(
             None => ReadAuth::Forward,
         }),
         script::Decision::Default | script::Decision::IgnoreResult => {
-            if let Some((index, (stream, session))) = taken {
-                return Ok(ReadAuth::Elsewhere(index, Place::Taken(stream, session)));
+            if let Some(idle) = taken {
+                let index = idle.count.backend().index();
+                return Ok(ReadAuth::Elsewhere(index, Place::Taken(Box::new(idle))));
             }
             Ok(match script.chosen_backend(attached) {
                 Some(index) => ReadAuth::Elsewhere(index, Place::New),

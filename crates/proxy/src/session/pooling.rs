@@ -1,23 +1,21 @@
 //! The backend's connection as something that a script gives to the pool and takes from there.
 //!
 //! What a hook did with `proxy.connection.backend_ndx` is settled when it ends. A connection from the pool is made what the
-//! client's session was elsewhere before the first command goes there: its settings and its default database.
+//! client's session was elsewhere before the first command goes there ([`synchronise`]). A question that only another
+//! connection could answer is refused.
 
-use backend::Settings;
-use protocol::command::ResponseKind;
-use protocol::packet::put_payload;
-use protocol::query::Query;
 use protocol::response::ErrPacket;
-use protocol::response_tracker::Next;
-use protocol::{Command, ResponseTracker};
 use script::{Decision, Hold, Hook};
 use tracing::{info, warn};
 
-use super::error::{Party, Refusal, SessionError};
+use super::effect::Effect;
+use super::error::{Refusal, SessionError};
 use super::link::Link;
+use super::past::Answer;
 use super::script::Script;
+use super::synchronise::{self, Step};
 use super::unless_expired;
-use crate::buffer::Buffer;
+use crate::settings::PoolReset;
 
 /// A script gave its server up, and names no other.
 pub(super) const NO_SERVER: &str = "I have no server backend, closing connection";
@@ -64,28 +62,30 @@ impl Link {
 
     /// What a hook gave up goes to its pool, what it took is attached.
     pub(super) fn settle(&mut self, script: &mut Script) {
-        if std::mem::take(&mut script.connection.is_released)
-            && let Some((count, stream, session)) = self.detach()
-        {
-            let backend = count.backend().clone();
-            drop(count);
-            backend.pool().put(stream, session);
+        if std::mem::take(&mut script.connection.is_released) {
+            self.give_back();
         }
-        if let Some((index, (stream, session))) = script.take_idle()
-            && let Some(backend) = self.context().backends.get(index)
-        {
-            self.attach(&backend, stream, session);
+        if let Some(idle) = script.take_idle() {
+            self.attach(idle);
         }
     }
 
-    /// Sees to a connection that `command` can be sent on. The answer to it starts with `next_sequence_id`.
+    /// The backend's connection to its pool.
+    fn give_back(&mut self) {
+        if let Some(connection) = self.detach() {
+            connection.give_back();
+        }
+    }
+
+    /// Sees to a connection that a command of this effect can be sent on. The answer to it starts with `next_sequence_id`.
     pub(super) async fn ready(
         &mut self,
         script: &mut Script,
-        command: Command,
+        effect: &Effect,
         next_sequence_id: Option<u8>,
     ) -> Result<Readiness, SessionError> {
-        if self.backend.is_some() && !self.is_from_pool {
+        let questions = effect.recall().questions();
+        if self.backend.is_some() && !self.is_from_pool && questions.is_empty() {
             return Ok(Readiness::Ready);
         }
         self.err_sequence_id = next_sequence_id;
@@ -95,11 +95,57 @@ impl Link {
                 other => return Ok(other),
             }
         }
-        self.is_from_pool = false;
-        match self.context().settings.pool_resets {
-            true => self.synchronise(script, command).await,
-            false => Ok(Readiness::Ready),
+        let is_from_pool = std::mem::take(&mut self.is_from_pool);
+        let (way, id) = (self.context().settings.pool_reset, self.id());
+        let Some(session) = self.session.as_ref().filter(|_| way != PoolReset::Never) else {
+            return Ok(Readiness::Ready);
+        };
+        let is_anothers = way == PoolReset::Always && session.traces.are_anothers(id);
+        let resets = is_from_pool && (is_anothers || session.settings != script.settings);
+        let mut traces = session.traces;
+        if resets {
+            traces.reset();
         }
+        let forgetting = match script.past.answer(questions, &traces) {
+            Answer::Right => None,
+            Answer::AfterForgettingInsertId => Some(Step::ForgetInsertId),
+            Answer::AfterForgettingWarnings => Some(Step::ForgetWarnings),
+            Answer::Lost(what) => {
+                if is_from_pool {
+                    self.give_back();
+                    script.connection.detach();
+                }
+                return Ok(Readiness::Refused(lost(what)));
+            }
+        };
+        let mut steps = Vec::new();
+        if resets {
+            steps = synchronise::resetting(session, &script.settings);
+        }
+        if is_from_pool && !effect.uses_database() {
+            let wanted = &script.connection.client.default_db;
+            steps.extend(synchronise::using(&session.default_db, wanted));
+        }
+        steps.extend(forgetting);
+        match self.synchronise(script, &steps).await? {
+            None => Ok(Readiness::Ready),
+            Some(refusal) => {
+                if is_from_pool {
+                    self.leave_half_way(script).await?;
+                }
+                Ok(Readiness::Refused(refusal))
+            }
+        }
+    }
+
+    /// A connection that could not be made the client's: nobody else suffers from that.
+    async fn leave_half_way(&mut self, script: &mut Script) -> Result<(), SessionError> {
+        match self.synchronise(script, &[Step::Reset]).await? {
+            None => self.give_back(),
+            Some(_) => drop(self.detach()),
+        }
+        script.connection.detach();
+        Ok(())
     }
 
     /// For a client without a connection, whose script has named a backend.
@@ -116,11 +162,9 @@ impl Link {
         if patience.is_zero() {
             return Ok(Readiness::NoServer);
         }
-        let waiting = backend
-            .pool()
-            .wait(&login.username, self.capabilities, patience);
+        let waiting = backend.wait_for_idle(&login.username, self.capabilities, patience);
         let idle = unless_expired(self.registration(), waiting).await?;
-        let Some((stream, session)) = idle else {
+        let Some(idle) = idle else {
             let address = backend.address();
             let user = String::from_utf8_lossy(&login.username);
             warn!(
@@ -132,129 +176,22 @@ impl Link {
                 format!("(proxy) no idle connection to backend {address} within {patience:?}"),
             )));
         };
-        script.attached(&backend, &stream, &session);
-        self.attach(&backend, stream, session);
+        script.attached(&idle);
+        self.attach(idle);
         Ok(Readiness::Ready)
-    }
-
-    /// Makes the server's session the client's.
-    async fn synchronise(
-        &mut self,
-        script: &mut Script,
-        command: Command,
-    ) -> Result<Readiness, SessionError> {
-        let Some(session) = &mut self.session else {
-            return Ok(Readiness::Ready);
-        };
-        let mut packets = Vec::new();
-        if session.settings != script.settings {
-            packets.push(vec![Command::RESET_CONNECTION.0]);
-            session.reset();
-            packets.extend(statements(&script.settings));
-            session.settings.clone_from(&script.settings);
-        }
-        // What the server has for a client that has none cannot be taken away.
-        let database = &script.connection.client.default_db;
-        let is_named = !database.is_empty() && command != Command::INIT_DB;
-        if is_named && (*database != session.default_db || !packets.is_empty()) {
-            packets.push([&[Command::INIT_DB.0], database.as_slice()].concat());
-            session.default_db.clone_from(database);
-            script.use_db(&database.clone());
-        }
-        if packets.is_empty() {
-            return Ok(Readiness::Ready);
-        }
-        match self.run_all(&packets).await? {
-            None => Ok(Readiness::Ready),
-            Some(refusal) => {
-                info!(
-                    "an idle connection to {} is closed: {}",
-                    self.backend_name(),
-                    refusal.message
-                );
-                self.detach();
-                script.connection.detach();
-                Ok(Readiness::Refused(refusal))
-            }
-        }
-    }
-
-    /// Runs commands that have no result but OK. The first one that fails is the refusal.
-    async fn run_all(&mut self, packets: &[Vec<u8>]) -> Result<Option<Refusal>, SessionError> {
-        let mut bytes = Vec::new();
-        for packet in packets {
-            match packet.split_first() {
-                Some((&byte, text)) if Command(byte) == Command::QUERY => {
-                    let mut payload = Vec::new();
-                    Query::encode_text(text, self.capabilities, &mut payload);
-                    put_payload(&mut bytes, 0, &payload);
-                }
-                _ => {
-                    put_payload(&mut bytes, 0, packet);
-                }
-            }
-        }
-        self.write_backend(&bytes).await?;
-        let mut output = Buffer::take();
-        let mut failed = None;
-        for packet in packets {
-            let is_err = self.receive(packet, &mut output).await?;
-            if is_err && failed.is_none() {
-                failed = Some(refused(packet));
-            }
-        }
-        match output.bytes().len() {
-            0 => Ok(failed),
-            unsolicited => Err(SessionError::Unsolicited(unsolicited)),
-        }
-    }
-
-    /// One response, of which only the end matters. True for an ERR.
-    async fn receive(&mut self, packet: &[u8], output: &mut Buffer) -> Result<bool, SessionError> {
-        let command = packet.first().copied().map_or(Command::SLEEP, Command);
-        let ResponseKind::Tracked(layout) = command.response_kind() else {
-            return Ok(false);
-        };
-        let mut tracker = ResponseTracker::new(layout, self.capabilities).following(0);
-        let unread = Buffer::default();
-        loop {
-            let progress = tracker
-                .feed(output.bytes())
-                .map_err(|error| SessionError::Malformed(Party::Backend, error))?;
-            output.consume(progress.consumed);
-            match progress.next {
-                Next::End => break,
-                Next::Bytes => self.read_response(output, &unread, false).await?,
-                Next::LocalInfile => return Err(SessionError::Unsolicited(progress.consumed)),
-            };
-        }
-        self.responded(&tracker);
-        Ok(tracker.summary().is_err)
     }
 }
 
 /// Too many of the user's clients want a connection at once.
 const TOO_MANY_CONNECTIONS: u16 = 1040;
 
-fn statements(settings: &Settings) -> impl Iterator<Item = Vec<u8>> {
-    settings
-        .statements()
-        .map(|sql| [&[Command::QUERY.0], sql.as_slice()].concat())
-}
-
-fn refused(packet: &[u8]) -> Refusal {
-    let what = match packet.split_first() {
-        Some((&byte, text)) if Command(byte) == Command::QUERY => {
-            String::from_utf8_lossy(text).into_owned()
-        }
-        Some((&byte, _)) => Command(byte).to_string(),
-        None => String::new(),
-    };
+fn lost(what: &str) -> Refusal {
     Refusal::new(
         protocol::response::error_code::UNKNOWN_ERROR,
         ErrPacket::GENERAL_ERROR,
         format!(
-            "(proxy) the session cannot be moved to another connection: the server refuses `{what}`"
+            "(proxy) the statement asks for {what}, of a statement before it: that ran on another connection, or others have \
+             used this one since. The script has to keep the connection for both"
         ),
     )
 }

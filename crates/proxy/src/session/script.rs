@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
-use backend::{Backend, Backends, ServerSession, Settings, Stream, Target};
+use backend::{Backend, Backends, PooledConnection, Settings, Stream, Target};
 use protocol::Capabilities;
 use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
 use script::{
@@ -17,6 +17,7 @@ use tracing::info;
 
 use super::Context;
 use super::link::Link;
+use super::past::Past;
 use crate::scripts::{Scripts, SharedState};
 
 /// The script of one session.
@@ -26,10 +27,11 @@ pub(super) struct Script {
     pub(super) connection: Box<Connection>,
     /// What the client has set in its session, wherever that is.
     pub(super) settings: Settings,
+    /// The collation's number in its login.
+    pub(super) character_set: u16,
+    /// What its statements have left for later ones to ask about.
+    pub(super) past: Past,
 }
-
-/// What an idle connection is made of.
-type IdleConnection = (Stream, Box<ServerSession>);
 
 impl Script {
     /// Loads the script for a new client of `worker`. `None` where there is none, or where connections do without a faulty one.
@@ -70,6 +72,8 @@ impl Script {
                 state,
                 connection,
                 settings: Settings::default(),
+                character_set: 0,
+                past: Past::default(),
             }))),
         }
     }
@@ -119,17 +123,16 @@ impl Script {
         });
     }
 
-    /// An idle connection of this backend is the client's from now on.
-    pub(super) fn attached(&mut self, backend: &Backend, stream: &Stream, session: &ServerSession) {
-        self.connection.backend_ndx = backend.index() + 1;
-        self.connection.server = Some(peer(stream, session));
+    /// An idle connection is the client's from now on.
+    pub(super) fn attached(&mut self, idle: &PooledConnection) {
+        self.connection.backend_ndx = idle.count.backend().index() + 1;
+        self.connection.server = Some(peer(idle));
     }
 
-    /// What a hook took from a pool, if it did, with the backend's index.
-    pub(super) fn take_idle(&mut self) -> Option<(usize, IdleConnection)> {
+    /// What a hook took from a pool, if it did.
+    pub(super) fn take_idle(&mut self) -> Option<PooledConnection> {
         let taken = self.connection.taken.take()?;
-        let connection = taken.connection.downcast::<IdleConnection>().ok()?;
-        Some((taken.backend, *connection))
+        taken.connection.downcast().ok().map(|idle| *idle)
     }
 
     /// `read_auth` may have written `backend_ndx`: the index of another backend than the one `attached`.
@@ -158,6 +161,8 @@ impl Script {
     /// The client has said who it is.
     pub(super) fn logged_in(&mut self, response: &HandshakeResponse41, capabilities: Capabilities) {
         self.connection.capabilities = capabilities;
+        self.character_set = response.character_set.into();
+        self.settings = Settings::of_login(self.character_set);
         let client = &mut self.connection.client;
         client.default_db.clone_from(&response.database);
         client.login = Some(Login {
@@ -178,7 +183,10 @@ impl Script {
     }
 
     /// The client has become another one, at the backend too.
-    pub(super) fn changed_user(&mut self, login: Login, database: Vec<u8>) {
+    pub(super) fn changed_user(&mut self, login: Login, database: Vec<u8>, character_set: u16) {
+        self.character_set = character_set;
+        self.settings = Settings::of_login(character_set);
+        self.past = Past::default();
         self.connection.client.login = Some(login);
         self.connection.client.default_db = database;
         self.share_login();
@@ -187,13 +195,22 @@ impl Script {
     /// The default database of both sides, after the backend has changed it.
     pub(super) fn use_db(&mut self, database: &[u8]) {
         self.connection.client.default_db = database.to_vec();
+        self.server_uses_db(database);
+    }
+
+    /// That of the backend's side alone.
+    pub(super) fn server_uses_db(&mut self, database: &[u8]) {
         if let Some(server) = &mut self.connection.server {
             server.default_db = database.to_vec();
         }
     }
 }
 
-fn peer(stream: &Stream, session: &ServerSession) -> Peer {
+fn peer(
+    PooledConnection {
+        stream, session, ..
+    }: &PooledConnection,
+) -> Peer {
     Peer {
         src: stream.local_address().map(endpoint),
         dst: stream.peer_address().map(endpoint),
@@ -291,19 +308,17 @@ impl BackendView for View {
     }
 
     fn take_idle(&self, applicant: &Applicant<'_>) -> Option<Taken> {
-        let (stream, session) = self.0.pool().take(&asking(applicant))?;
-        let idle: IdleConnection = (stream, session);
+        let idle = self.0.take_idle(&asking(applicant))?;
         Some(Taken {
             backend: self.0.index(),
-            peer: peer(&idle.0, &idle.1),
+            peer: peer(&idle),
             connection: Box::new(idle),
         })
     }
 
     fn put_back(&self, taken: Taken) {
-        if let Ok(idle) = taken.connection.downcast::<IdleConnection>() {
-            let (stream, session) = *idle;
-            self.0.pool().put(stream, session);
+        if let Ok(idle) = taken.connection.downcast::<PooledConnection>() {
+            idle.give_back();
         }
     }
 }

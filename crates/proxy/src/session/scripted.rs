@@ -129,7 +129,7 @@ async fn pass(
         return Ok(());
     }
     let next_sequence_id = batch.scanner.sequence_id().wrapping_add(1);
-    match link.ready(script, command, Some(next_sequence_id)).await? {
+    match link.ready(script, &effect, Some(next_sequence_id)).await? {
         Readiness::Ready => {}
         Readiness::NoServer => return Err(SessionError::Script(NO_SERVER)),
         Readiness::Refused(refusal) => {

@@ -1,10 +1,16 @@
 //! What is behind the word SET.
 
 use super::reader::is_surely_closed;
-use super::{SessionEffects, Setting};
+use super::{Pin, SessionEffects, Setting};
 use crate::{Token, TokenId};
 
 const UNREPEATABLE: &str = "a SET that cannot be repeated";
+
+/// Of one setting's statement. A full optimizer_switch has 2,000.
+const SETTING_BYTES_MAX: usize = 4096;
+
+/// No variable: what these set, no reset undoes. They may stand behind variables.
+const OTHER_TARGETS: &[&[u8]] = &[b"role", b"resource", b"authorization", b"statement"];
 
 /// They hold for one statement, or are about who the session is.
 const ONE_SHOT: &[&[u8]] = &[
@@ -21,6 +27,9 @@ const ONE_SHOT: &[&[u8]] = &[
     b"sql_log_bin",
     b"timestamp",
 ];
+
+/// They change with the default database.
+const OF_DATABASES: &[&[u8]] = &[b"character_set_database", b"collation_database"];
 
 /// With `@@` and no scope they are for the next transaction only.
 const OF_TRANSACTIONS: &[&[u8]] = &[
@@ -88,15 +97,28 @@ impl<'t, 'a> Assignments<'t, 'a> {
         loop {
             let settings = match self.next() {
                 Ok(settings) => settings,
-                Err(why) => return effects.pin(why),
+                Err(pin) => return self.give_up(pin, effects),
             };
+            if settings.iter().any(|of| of.sql.len() > SETTING_BYTES_MAX) {
+                return self.give_up(Pin::UntilReset(UNREPEATABLE), effects);
+            }
             effects.settings.extend(settings);
             if self.rest.is_empty() {
                 return;
             }
+            effects.is_compound = true;
             if self.symbol(TokenId::COMMA).is_none() {
-                return effects.pin(UNREPEATABLE);
+                return self.give_up(Pin::UntilReset(UNREPEATABLE), effects);
             }
+        }
+    }
+
+    /// What is left is not read.
+    fn give_up(&self, pin: Pin, effects: &mut SessionEffects) {
+        let is_other = |token: &Token<'_>| OTHER_TARGETS.iter().any(|word| is(token, word));
+        effects.pin(pin);
+        if self.rest.iter().any(is_other) {
+            effects.pin(Pin::ForGood(UNREPEATABLE));
         }
     }
 
@@ -112,7 +134,7 @@ impl<'t, 'a> Assignments<'t, 'a> {
     }
 
     /// The settings of one assignment, or why there are none.
-    fn next(&mut self) -> Result<Vec<Setting>, &'static str> {
+    fn next(&mut self) -> Result<Vec<Setting>, Pin> {
         let scope = self.scope_word();
         self.scope = scope.or(self.scope);
         if self.word(b"transaction") {
@@ -121,10 +143,11 @@ impl<'t, 'a> Assignments<'t, 'a> {
         if scope.is_none() {
             for (word, why) in [
                 (b"role".as_slice(), "SET ROLE"),
+                (b"resource", "SET RESOURCE GROUP"),
                 (b"statement", "SET STATEMENT"),
             ] {
-                if self.word(word) {
-                    return Err(why);
+                if self.is_next(word) {
+                    return Err(Pin::ForGood(why));
                 }
             }
             if self.word(b"names") {
@@ -135,7 +158,7 @@ impl<'t, 'a> Assignments<'t, 'a> {
                 return self.character_set(b"CHARACTER SET");
             }
             if is_two_words {
-                return Err(UNREPEATABLE);
+                return Err(Pin::ForGood(UNREPEATABLE));
             }
         }
         self.variable()
@@ -149,12 +172,12 @@ impl<'t, 'a> Assignments<'t, 'a> {
     }
 
     /// Each characteristic is a setting of its own, so that a later one replaces only its like.
-    fn transaction(&mut self, scope: Option<Scope>) -> Result<Vec<Setting>, &'static str> {
+    fn transaction(&mut self, scope: Option<Scope>) -> Result<Vec<Setting>, Pin> {
         let tokens = std::mem::take(&mut self.rest);
         match scope {
             Some(Scope::Session) => {}
             Some(Scope::Global) => return Ok(Vec::new()),
-            None => return Err("SET TRANSACTION"),
+            None => return Err(Pin::UntilReset("SET TRANSACTION")),
         }
         let parts = tokens.split(|token| token.id == TokenId::COMMA);
         let settings = parts.map(|part| {
@@ -165,7 +188,7 @@ impl<'t, 'a> Assignments<'t, 'a> {
                 _ => b"transaction access",
             };
             if part.is_empty() || !part.iter().all(is_known) {
-                return Err(UNREPEATABLE);
+                return Err(Pin::UntilReset(UNREPEATABLE));
             }
             let words: Vec<_> = part.iter().map(|token| token.raw).collect();
             Ok(Setting {
@@ -177,7 +200,7 @@ impl<'t, 'a> Assignments<'t, 'a> {
     }
 
     /// Behind `NAMES` and `CHARACTER SET`.
-    fn character_set(&mut self, what: &[u8]) -> Result<Vec<Setting>, &'static str> {
+    fn character_set(&mut self, what: &[u8]) -> Result<Vec<Setting>, Pin> {
         let mut sql = [b"SET ", what, b" ", self.character_set_name()?].concat();
         if what == b"NAMES" && self.word(b"collate") {
             sql.extend_from_slice(b" COLLATE ");
@@ -187,35 +210,50 @@ impl<'t, 'a> Assignments<'t, 'a> {
         Ok(vec![Setting { name, sql }])
     }
 
-    fn character_set_name(&mut self) -> Result<&'a [u8], &'static str> {
+    fn character_set_name(&mut self) -> Result<&'a [u8], Pin> {
         let (sign, value) = self.literal()?;
         check_value(b"character_set_", sign, value)?;
         Ok(value.raw)
     }
 
     /// `name = value`, `@@session.name = value`.
-    fn variable(&mut self) -> Result<Vec<Setting>, &'static str> {
-        let (name, scope, is_for_next) = self.variable_name().ok_or(UNREPEATABLE)?;
+    fn variable(&mut self) -> Result<Vec<Setting>, Pin> {
+        if self.is_user_variable() {
+            return Err(Pin::UntilReset("a user variable"));
+        }
+        let unknown = Pin::ForGood(UNREPEATABLE);
+        let (name, scope, is_for_next) = self.variable_name().ok_or(unknown)?;
         if self
             .symbol(TokenId::EQ)
             .or_else(|| self.symbol(TokenId::ASSIGN))
             .is_none()
         {
-            return Err(UNREPEATABLE);
+            return Err(unknown);
         }
         let (sign, value) = self.literal()?;
-        if scope == Scope::Global || name == b"autocommit" {
+        if scope == Scope::Global {
             return Ok(Vec::new());
         }
         if ONE_SHOT.contains(&name.as_slice()) {
-            return Err("a SET for one statement or of the session's identity");
+            let why = "a SET for one statement or of the session's identity";
+            return Err(Pin::UntilReset(why));
         }
         if is_for_next && OF_TRANSACTIONS.contains(&name.as_slice()) {
-            return Err("SET TRANSACTION");
+            return Err(Pin::UntilReset("SET TRANSACTION"));
+        }
+        // With the latter, `IS NULL` asks for the last insert id.
+        let is_off = name != b"sql_auto_is_null" || is_off(value);
+        if OF_DATABASES.contains(&name.as_slice()) || !is_off {
+            return Err(Pin::UntilReset(UNREPEATABLE));
         }
         check_value(&name, sign, value)?;
         let sql = [b"SET SESSION ", name.as_slice(), b" = ", sign, value.raw].concat();
         Ok(vec![Setting { name, sql }])
+    }
+
+    fn is_user_variable(&self) -> bool {
+        let name = self.rest.first().map(|token| token.raw);
+        name.is_some_and(|name| name.starts_with(b"@") && !name.starts_with(b"@@"))
     }
 
     /// In lower case, with its scope, and whether it has `@@` but no scope.
@@ -246,11 +284,12 @@ impl<'t, 'a> Assignments<'t, 'a> {
     }
 
     /// A sign, if there is one, and a literal that means the same everywhere.
-    fn literal(&mut self) -> Result<(&'a [u8], &'t Token<'a>), &'static str> {
+    fn literal(&mut self) -> Result<(&'a [u8], &'t Token<'a>), Pin> {
+        let unreadable = Pin::UntilReset(UNREPEATABLE);
         let sign = self
             .symbol(TokenId::MINUS)
             .or_else(|| self.symbol(TokenId::PLUS));
-        let (value, rest) = self.rest.split_first().ok_or(UNREPEATABLE)?;
+        let (value, rest) = self.rest.split_first().ok_or(unreadable)?;
         self.rest = rest;
         let is_literal = match value.id {
             TokenId::INTEGER | TokenId::FLOAT => true,
@@ -264,7 +303,7 @@ impl<'t, 'a> Assignments<'t, 'a> {
         };
         match is_literal {
             true => Ok((sign.map_or(b"", |sign| sign.raw), value)),
-            false => Err(UNREPEATABLE),
+            false => Err(unreadable),
         }
     }
 
@@ -277,18 +316,26 @@ impl<'t, 'a> Assignments<'t, 'a> {
     }
 
     fn word(&mut self, word: &[u8]) -> bool {
-        match self.rest.split_first() {
-            Some((token, rest)) if is(token, word) => {
-                self.rest = rest;
-                true
-            }
-            _ => false,
+        let is_next = self.is_next(word);
+        if is_next {
+            self.rest = &self.rest[1..];
         }
+        is_next
+    }
+
+    fn is_next(&self, word: &[u8]) -> bool {
+        self.rest.first().is_some_and(|token| is(token, word))
     }
 }
 
 fn is(token: &Token<'_>, word: &[u8]) -> bool {
     token.raw.eq_ignore_ascii_case(word)
+}
+
+fn is_off(value: &Token<'_>) -> bool {
+    [b"0".as_slice(), b"off", b"false"]
+        .iter()
+        .any(|off| value.text.eq_ignore_ascii_case(off))
 }
 
 fn scope_of(word: &[u8]) -> Option<Scope> {
@@ -307,7 +354,7 @@ fn name_of(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether texts are read the same way as before with this value of a variable.
-fn check_value(name: &[u8], sign: &[u8], value: &Token<'_>) -> Result<(), &'static str> {
+fn check_value(name: &[u8], sign: &[u8], value: &Token<'_>) -> Result<(), Pin> {
     let (refused, why) = match name {
         b"sql_mode" => (SQL_MODES, "an SQL mode that changes how texts are read"),
         _ if name.starts_with(b"character_set_") || name.starts_with(b"collation_") => (
@@ -323,7 +370,8 @@ fn check_value(name: &[u8], sign: &[u8], value: &Token<'_>) -> Result<(), &'stat
         .iter()
         .any(|of| memchr::memmem::find(&text, of).is_some());
     match is_number || is_refused {
-        true => Err(why),
+        // Nobody knows what was said since.
+        true => Err(Pin::ForGood(why)),
         false => Ok(()),
     }
 }

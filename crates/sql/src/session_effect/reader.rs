@@ -1,8 +1,11 @@
 //! Tokens as servers run them: without comments, and with what stands in those that they execute.
 //!
 //! Whether an executed comment is executed depends on the server's version, which is not known here: a token says which
-//! comment it is from. A comment that would end elsewhere if it were executed is `Piece::Ambiguous`.
+//! comment it is from. A comment that would end elsewhere if it were executed is `Piece::Ambiguous`. So is a text in
+//! double quotes that would end elsewhere if it were a name, as with ANSI_QUOTES: a server's own setting may be that. So
+//! is what takes a byte beyond ASCII for a blank, as latin1 has one (0xa0), and MySQL's `$$...$$`.
 
+use super::is_telling;
 use crate::tokenizer::is_space;
 use crate::{Token, TokenId, Tokenizer, tokenize};
 
@@ -10,7 +13,7 @@ use crate::{Token, TokenId, Tokenizer, tokenize};
 pub(super) enum Piece<'a> {
     /// A token, and the number of the executed comment that it is in; 0 if in none.
     Token(Token<'a>, usize),
-    /// An executed comment whose end depends on whether it is executed.
+    /// Where it ends depends on the server.
     Ambiguous,
 }
 
@@ -33,7 +36,7 @@ impl<'a> Reader<'a> {
     fn next_inner(&mut self) -> Option<Piece<'a>> {
         let inner = self.inner.as_mut()?;
         let rest = inner.rest();
-        if is_line_comment(rest) || rest.starts_with(b"/*") {
+        if is_line_comment(rest) || may_be_line_comment(rest) || rest.starts_with(b"/*") {
             self.inner = None;
             return Some(Piece::Ambiguous);
         }
@@ -42,7 +45,8 @@ impl<'a> Reader<'a> {
             return None;
         };
         let is_last = inner.clone().next().is_none();
-        if is_last && is_quoted(&token) && !is_surely_closed(token.raw) {
+        let is_unclosed = is_last && is_quoted(&token) && !is_surely_closed(token.raw);
+        if is_unclosed || is_ambiguous(&token) {
             return Some(Piece::Ambiguous);
         }
         Some(Piece::Token(token, self.comments))
@@ -61,7 +65,11 @@ impl<'a> Iterator for Reader<'a> {
                 self.text.skip_line();
                 continue;
             }
+            let may_be_comment = may_be_line_comment(self.text.rest());
             let token = self.text.next()?;
+            if may_be_comment || is_ambiguous(&token) {
+                return Some(Piece::Ambiguous);
+            }
             if token.id != TokenId::COMMENT && token.id != TokenId::COMMENT_MYSQL {
                 return Some(Piece::Token(token, 0));
             }
@@ -93,6 +101,23 @@ fn executed_text(comment: &[u8]) -> Option<&[u8]> {
     match digits.count() {
         version @ 5.. => Some(&text[version..]),
         _ => Some(text),
+    }
+}
+
+/// The byte may be a blank, or a control character.
+fn may_be_line_comment(text: &[u8]) -> bool {
+    matches!(text, [b'-', b'-', 0x80..=0xff, ..])
+}
+
+fn is_ambiguous(token: &Token<'_>) -> bool {
+    match token.raw.first() {
+        // In names a backslash escapes nothing.
+        Some(b'"') => memchr::memmem::find(token.raw, b"\\\"").is_some(),
+        Some(b'\'' | b'`') => false,
+        // A text up to the next `$$`.
+        Some(b'$') => true,
+        // It may be several words.
+        _ => !token.raw.is_ascii() && token.raw.split(|byte| !byte.is_ascii()).any(is_telling),
     }
 }
 

@@ -14,7 +14,16 @@ fn settings(sql: &str) -> String {
 }
 
 fn pin(sql: &str) -> &'static str {
-    SessionEffects::of(sql.as_bytes()).pin.unwrap_or("")
+    SessionEffects::of(sql.as_bytes())
+        .pin
+        .map_or("", Pin::reason)
+}
+
+fn is_for_good(sql: &str) -> bool {
+    matches!(
+        SessionEffects::of(sql.as_bytes()).pin,
+        Some(Pin::ForGood(_))
+    )
 }
 
 fn used(sql: &str) -> Option<String> {
@@ -38,7 +47,6 @@ fn nothing_is_left_behind() {
         "SET GLOBAL a = 1, b = 2",
         "SET @@global.a = 1, PERSIST b = 'x', @@persist_only.c=2",
         "SET GLOBAL TRANSACTION READ ONLY",
-        "SET autocommit = 0",
         "SET PASSWORD = 'x'",
         "SET DEFAULT ROLE a TO b",
         "CREATE TABLE t (a int)",
@@ -48,6 +56,11 @@ fn nothing_is_left_behind() {
         "/*!40101 SELECT 1 */;",
         "SELECT /*!99999 1, */ 2",
         "--\x01 @a",
+        "SELECT row_count, last_insert_id, found_rows, value, previous, nextval FROM warnings",
+        "SHOW TABLES LIKE 'warnings'",
+        "SHOW COLUMNS FROM errors",
+        "SELECT 'LAST_INSERT_ID()', \"it\\'s @\" -- FOUND_ROWS()",
+        "DROP TABLE a",
     ] {
         let effects = SessionEffects::of(sql.as_bytes());
         assert!(effects.is_empty(), "{sql}: {effects:?}");
@@ -60,6 +73,14 @@ fn settings_are_repeated_as_they_were_written() {
         (
             "SET Sql_Mode='STRICT_ALL_TABLES'",
             "sql_mode: SET SESSION sql_mode = 'STRICT_ALL_TABLES'",
+        ),
+        (
+            "SET sql_auto_is_null = 0",
+            "sql_auto_is_null: SET SESSION sql_auto_is_null = 0",
+        ),
+        (
+            "SET autocommit = 0",
+            "autocommit: SET SESSION autocommit = 0",
         ),
         (
             "set/**/session/**/a/**/:=/**/-/**/1",
@@ -173,7 +194,15 @@ fn what_cannot_be_moved_is_pinned() {
                 "select Get_Lock('a',1)",
                 "DO `get_lock` /**/ ('a',1)",
                 "SELECT GET_LOCK ('a', 1)",
+                "SELECT \"get_lock\"('a', 1)",
+                "SELECT `get_lock`('a', 1)",
+                "SELECT service_get_read_locks('a', 'b', 1)",
+                "SELECT version_tokens_lock_shared('a', 1)",
             ],
+        ),
+        (
+            "DROP DATABASE",
+            &["DROP DATABASE a", "drop /**/ schema if exists a"],
         ),
         (
             "LOCK TABLES",
@@ -223,7 +252,9 @@ fn sets_that_cannot_be_repeated_are_pinned() {
             "SET TRANSACTION",
             &["SET TRANSACTION READ ONLY", "SET @@tx_isolation='x'"][..],
         ),
-        ("SET ROLE", &["SET ROLE a"]),
+        ("SET ROLE", &["SET ROLE a", "SET a=1, ROLE b"]),
+        ("SET RESOURCE GROUP", &["SET RESOURCE GROUP a"]),
+        ("a user variable", &["SET @a = 1", "SET a = 1, @`b` = 2"]),
         ("SET STATEMENT", &["SET STATEMENT a=1 FOR SELECT 1"]),
         (
             "a SET for one statement or of the session's identity",
@@ -251,6 +282,9 @@ fn sets_that_cannot_be_repeated_are_pinned() {
                 "SET SESSION TRANSACTION x()",
                 "SET a='\u{e4}'",
                 "SET a.b=1",
+                "SET collation_database = latin1_bin",
+                "SET sql_auto_is_null = 1",
+                "SET SESSION AUTHORIZATION a",
             ],
         ),
         (
@@ -278,6 +312,151 @@ fn sets_that_cannot_be_repeated_are_pinned() {
     }
 }
 
+/// A reset leaves roles, resource groups and the default database as they are, and what was not understood may be those.
+#[test]
+fn what_no_reset_undoes_is_pinned_for_good() {
+    for sql in [
+        "SET ROLE a",
+        "SET @a = 1; SET ROLE b",
+        "SET a = f(), ROLE b",
+        "SET RESOURCE GROUP a",
+        "SET STATEMENT a = 1 FOR SELECT 1",
+        "CALL p()",
+        "EXECUTE IMMEDIATE 'SET ROLE a'",
+        "DROP DATABASE a",
+        "BEGIN NOT ATOMIC SELECT 1; END",
+        "FETCH x",
+        "/*!99999 SELECT */ SET a = 1",
+        "SET NAMES gbk",
+        "SET sql_mode = ANSI",
+        r#"SELECT "a\" ; "#,
+    ] {
+        assert!(is_for_good(sql), "{sql}");
+    }
+    for sql in [
+        "SET @a = 1",
+        "SET a = f()",
+        "SELECT GET_LOCK('a', 1)",
+        "CREATE TEMPORARY TABLE a (a INT)",
+        "LOCK TABLES a READ",
+        "HANDLER a OPEN",
+        "XA START 'a'",
+        "SET TRANSACTION READ ONLY",
+        "SET timestamp = 1",
+    ] {
+        assert!(!pin(sql).is_empty() && !is_for_good(sql), "{sql}");
+    }
+}
+
+#[test]
+fn questions_about_earlier_statements_are_seen() {
+    for (expected, texts) in [
+        (
+            Recall::INSERT_ID,
+            &[
+                "SELECT LAST_INSERT_ID()",
+                "select last_insert_id ( /**/ ) + 1",
+                "INSERT INTO t VALUES (`LAST_INSERT_ID`())",
+                "SELECT LAST_INSERT_ID(/*!99999 5 */)",
+                "SELECT @@identity, @@session . last_insert_id",
+                "SELECT @@last_insert_id",
+                "/*! SELECT LAST_INSERT_ID() */",
+            ][..],
+        ),
+        (
+            Recall::SETS_INSERT_ID,
+            &[
+                "SELECT LAST_INSERT_ID(5)",
+                "UPDATE t SET a = LAST_INSERT_ID(a + 1)",
+            ],
+        ),
+        (
+            Recall::INSERT_ID | Recall::SETS_INSERT_ID,
+            &["SELECT LAST_INSERT_ID(LAST_INSERT_ID() + 1)"],
+        ),
+        (
+            Recall::WARNINGS,
+            &[
+                "SHOW WARNINGS LIMIT 1",
+                "show/**/errors",
+                "SHOW COUNT(*) WARNINGS",
+                "SHOW /*!99999 x */ WARNINGS",
+                "SELECT @@warning_count",
+                "SELECT @@session.error_count",
+            ],
+        ),
+        (
+            Recall::FOUND_ROWS,
+            &["SELECT FOUND_ROWS()", "SELECT `found_rows`()"],
+        ),
+        (Recall::ROW_COUNT, &["SELECT row_count ()"]),
+        (
+            Recall::SEQUENCE,
+            &["SELECT LASTVAL(s)", "SELECT PREVIOUS # x\n VALUE FOR s"],
+        ),
+        (
+            Recall::SETS_SEQUENCE,
+            &[
+                "SELECT NEXTVAL(s)",
+                "INSERT INTO t VALUES (next value for s)",
+            ],
+        ),
+    ] {
+        for sql in texts {
+            let effects = SessionEffects::of(sql.as_bytes());
+            assert_eq!((effects.recall, effects.pin), (expected, None), "{sql}");
+            assert!(!effects.is_empty(), "{sql}");
+        }
+    }
+}
+
+#[test]
+fn several_things_are_compound() {
+    for (sql, expected) in [
+        ("SET a = 1", false),
+        ("SET a = 1;", false),
+        ("; USE a ;", false),
+        ("SET a = 1, GLOBAL b = 2", true),
+        ("USE a; SELECT 1", true),
+    ] {
+        assert_eq!(
+            SessionEffects::of(sql.as_bytes()).is_compound,
+            expected,
+            "{sql}"
+        );
+    }
+}
+
+/// Bytes beyond ASCII may be blanks: 0xa0 is one in latin1.
+#[test]
+fn blanks_beyond_ascii_hide_nothing() {
+    for sql in [
+        &b"CREATE OR REPLACE\xa0TEMPORARY\xa0TABLE a (a INT)"[..],
+        b"SELECT GET_LOCK\xa0('a', 1)",
+        b"FLUSH TABLES\xa0WITH\xa0READ\xa0LOCK",
+        b"DROP DATABASE\xa0a",
+        b"SELECT 1 --\xa0'\n, @a -- '",
+        b"/*! SELECT 1 --\xa0*/ , @a",
+        b"SELECT LAST_INSERT_ID\xa0()",
+        b"SET a = f(),\xa0ROLE\xa0b",
+        b"CREATE\xa0TABLE a (a INT)",
+        b"CREATE FUNCTION f() RETURNS INT LANGUAGE JAVASCRIPT AS $$ ' $$; SET ROLE a; -- '",
+    ] {
+        let pin = SessionEffects::of(sql).pin;
+        assert!(
+            matches!(pin, Some(Pin::ForGood(_))),
+            "{}: {pin:?}",
+            String::from_utf8_lossy(sql)
+        );
+    }
+    for sql in [
+        "SELECT größe FROM t; SELECT 2",
+        "SELECT `lock\u{a0}` FROM t; SELECT '\u{a0}lock'",
+    ] {
+        assert_eq!(pin(sql), "", "{sql}");
+    }
+}
+
 /// Servers execute comments or not, by their version: both readings count.
 #[test]
 fn comments_that_servers_execute_hide_nothing() {
@@ -299,8 +478,10 @@ fn comments_that_servers_execute_hide_nothing() {
         ],
     );
     assert_pinned(
-        "a comment that servers read differently",
+        "a text that servers read differently",
         &[
+            r#"SELECT "a\", @b, "c"; "#,
+            r#"/*! SELECT "a\", "*/ @b"#,
             "SELECT /*! '*/', 1 '*/",
             "SELECT /*! 1 -- */ 1",
             "SELECT /*! /* */ 1 */",
@@ -314,11 +495,13 @@ fn settings_are_bounded() {
         SessionEffects::of(format!("SET a=1{}", ",a=1".repeat(count - 1)).as_bytes())
     };
     assert_eq!((of(64).settings.len(), of(64).pin), (64, None));
-    assert_eq!(
-        (of(65).settings.len(), of(65).pin),
-        (64, Some("a SET that cannot be repeated"))
-    );
-    assert_eq!(of(100_000).pin, Some("a SET that cannot be repeated"));
+    let too_many = Pin::UntilReset("too many settings");
+    assert_eq!((of(65).settings.len(), of(65).pin), (64, Some(too_many)));
+    let too_long = Pin::ForGood("a SET that cannot be repeated");
+    assert_eq!(of(100_000).pin, Some(too_long));
+    let value = |length| format!("SET a = '{}'", "x".repeat(length));
+    assert_eq!(pin(&value(4000)), "");
+    assert_eq!(pin(&value(4100)), "a SET that cannot be repeated");
 }
 
 proptest! {
@@ -330,7 +513,7 @@ proptest! {
     #[test]
     fn the_fast_path_agrees(
         word in "[ \t]{0,2}(select|INSERT|Commit|SHOW|SET|show_|replace|LOCK)",
-        rest in "([ a-z@;/*'\"`#\\\\.0-9(!-]|get_lock|_lock){0,16}",
+        rest in "([ a-z@;/*'\"`#\\\\.0-9(!-]|get_lock|_lock|Last_Insert_ID|row_count\\(|found_rows \\(|lastval|curr|previous value){0,16}",
     ) {
         let sql = [word, rest].concat();
         if is_plainly_harmless(sql.as_bytes()) {

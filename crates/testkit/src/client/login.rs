@@ -34,6 +34,7 @@ pub struct Login {
     capabilities: Capabilities,
     plugin: Option<Vec<u8>>,
     attributes: Vec<(String, String)>,
+    character_set: u16,
 }
 
 /// What ordinary clients ask for.
@@ -50,7 +51,7 @@ const ORDINARY: Capabilities = Capabilities::LONG_PASSWORD
     .union(Capabilities::DEPRECATE_EOF);
 
 /// utf8mb4_general_ci
-const CHARACTER_SET: u8 = 45;
+const CHARACTER_SET: u16 = 45;
 const MAX_PACKET_BYTES: u32 = 1 << 30;
 /// sha256_password's request for the public key.
 const SHA256_REQUEST_PUBLIC_KEY: &[u8] = &[1];
@@ -65,7 +66,14 @@ impl Login {
             capabilities: ORDINARY,
             plugin: None,
             attributes: Vec::new(),
+            character_set: CHARACTER_SET,
         }
+    }
+
+    /// The collation's number, instead of utf8mb4_general_ci. Numbers beyond 255 are for COM_CHANGE_USER.
+    pub fn character_set(mut self, number: u16) -> Self {
+        self.character_set = number;
+        self
     }
 
     /// The default database.
@@ -146,7 +154,7 @@ impl Login {
             username: self.user.as_bytes(),
             auth_response: &self.scramble(&plugin, &nonce),
             database: self.database.as_bytes(),
-            character_set: Some(CHARACTER_SET.into()),
+            character_set: Some(self.character_set),
             auth_plugin_name: &plugin,
             rest: &attributes,
         };
@@ -245,7 +253,7 @@ impl Login {
         let response = HandshakeResponse41 {
             capabilities,
             max_packet_bytes: MAX_PACKET_BYTES,
-            character_set: CHARACTER_SET,
+            character_set: self.character_set as u8,
             username: self.user.clone().into_bytes(),
             auth_response: self.scramble(plugin, nonce),
             database: self.database.clone().into_bytes(),
