@@ -11,15 +11,26 @@
 -- Reads are SELECTs outside of transactions that neither lock, nor write, nor name user variables. What functions of the
 -- database do is not seen: a SELECT that calls one that writes has to stand in a transaction. Replicas may lag behind.
 --
+-- ROW_COUNT(), FOUND_ROWS(), LAST_INSERT_ID() and warnings are those of the client's last statement; ROW_COUNT() and
+-- FOUND_ROWS() if they are asked for by themselves.
+--
 -- A client whose statement finds no connection to the primary waits for one (--proxy-pool-wait). When nobody has one, it
--- gets an error and is closed: with its next login it brings one.
+-- gets an error and is closed: with its next login it brings one. Clients that keep prepared statements hold as many
+-- connections to the primary; where there are too few, the others wait in vain.
 
+local sharing = require("proxy.sharing")
 local tokenizer = require("mysql.tokenizer")
+local toolkit = require("proxy.toolkit")
 
 -- Settings. A user lends idle connections to logins while it has more than `min_idle_connections` with one backend; at the
--- end of a session, one of more than `max_idle_connections` is closed. `is_debug` prints where statements go.
-local config = proxy.global.config
-config.rwsplit = config.rwsplit or { min_idle_connections = 4, max_idle_connections = 8, is_debug = false }
+-- end of a session, one of more than `max_idle_connections` is closed. `is_debug` prints where statements go. `operators`
+-- are the users who may PROXY SHOW CONFIG and PROXY SET GLOBAL rwsplit.is_debug = true.
+local settings = toolkit.settings("rwsplit", {
+    min_idle_connections = 4,
+    max_idle_connections = 8,
+    is_debug = false,
+    operators = "root",
+})
 
 -- Connections made so far, by backend.
 proxy.global.rwsplit_connections = proxy.global.rwsplit_connections or {}
@@ -28,12 +39,9 @@ local made = proxy.global.rwsplit_connections
 local QUERY, SET_LAST_INSERT_ID = 1, 2
 
 -- Of this client.
+local session = sharing.session()
 local last_insert_id = 0
-local prepared_statements = 0
--- The connection is kept for what the client may ask of its last statement.
-local keeps_for_next = false
 local is_reused = false
-local calculates_found_rows = false
 
 local function backends(type)
     local found = {}
@@ -57,12 +65,7 @@ local function is_primary(ndx)
 end
 
 local function debug(...)
-    if config.rwsplit.is_debug then print("rw-splitting:", ...) end
-end
-
-local function refuse(text)
-    proxy.response = { type = proxy.MYSQLD_PACKET_ERR, errcode = 1105, errmsg = "(rw-splitting) " .. text }
-    return proxy.PROXY_SEND_RESULT
+    if settings.is_debug then print("rw-splitting:", ...) end
 end
 
 -- An idle connection of whoever has more than enough, else a new one to the backend that has got the fewest so far.
@@ -70,8 +73,8 @@ function connect_server()
     local fewest
     for ndx = 1, #proxy.global.backends do
         local backend = proxy.global.backends[ndx]
-        backend.pool.min_idle_connections = config.rwsplit.min_idle_connections
-        backend.pool.max_idle_connections = config.rwsplit.max_idle_connections
+        backend.pool.min_idle_connections = settings.min_idle_connections
+        backend.pool.max_idle_connections = settings.max_idle_connections
         if backend.state ~= proxy.BACKEND_STATE_DOWN then
             if backend.pool.users[""].cur_idle_connections > 0 then
                 proxy.connection.backend_ndx = ndx
@@ -109,11 +112,15 @@ for name in ("GET_LOCK RELEASE_LOCK RELEASE_ALL_LOCKS IS_FREE_LOCK IS_USED_LOCK 
     writers[name] = true
 end
 
--- What the words of the statement say about where it may run, and on what it depends.
+-- Longer statements count as writes: looking at each word would take too long.
+local CLASSIFIED_BYTES_MAX = 65536
+
+-- Whether the statement may run at a replica, and whether it asks for LAST_INSERT_ID().
 local function classify(sql)
+    if #sql > CLASSIFIED_BYTES_MAX then return false, sql:upper():find("LAST_INSERT_ID", 1, true) ~= nil end
     local tokens = tokenizer.tokenize(sql)
     local is_read, first = true, nil
-    local asks_last_insert_id, asks_found_rows, has_ended = false, false, false
+    local asks_last_insert_id, has_ended = false, false
     for i = 1, #tokens do
         local token = tokens[i]
         local name, text = token.token_name, token.text:upper()
@@ -123,23 +130,19 @@ local function classify(sql)
             has_ended = true
         elseif name ~= "TK_COMMENT" then
             first = first or (name ~= "TK_OBRACE" and name)
-            if name == "TK_SQL_SQL_CALC_FOUND_ROWS" then
-                calculates_found_rows = true
-            elseif name == "TK_SQL_UPDATE" or name == "TK_SQL_INTO" or name == "TK_SQL_LOCK" or text == "SHARE" then
+            if name == "TK_SQL_UPDATE" or name == "TK_SQL_INTO" or name == "TK_SQL_LOCK" or text == "SHARE" then
                 -- FOR UPDATE, INTO OUTFILE, LOCK IN SHARE MODE, FOR SHARE
                 is_read = false
             elseif name ~= "TK_STRING" and writers[text] then
                 is_read = false
             elseif text == "LAST_INSERT_ID" or text == "@@LAST_INSERT_ID" or text == "@@IDENTITY" then
                 asks_last_insert_id = true
-            elseif text == "FOUND_ROWS" then
-                asks_found_rows = true
             elseif name == "TK_LITERAL" and text:find("^@[^@]") or text == "@" then
                 is_read = false
             end
         end
     end
-    return is_read and first == "TK_SQL_SELECT", asks_last_insert_id, asks_found_rows
+    return is_read and first == "TK_SQL_SELECT", asks_last_insert_id
 end
 
 -- The replica with the fewest clients among those that have a connection for this one.
@@ -167,49 +170,30 @@ local function choose_primary()
 end
 
 function read_query(packet)
-    local command = packet:byte()
-    if command == proxy.COM_QUIT then
-        -- The connection, if there is one, is not at its end.
-        proxy.response = { type = proxy.MYSQLD_PACKET_OK }
-        return proxy.PROXY_SEND_RESULT
-    end
-
-    calculates_found_rows = false
-    local is_read, asks_last_insert_id, asks_found_rows = false, false, false
-    if command == proxy.COM_QUERY then
-        is_read, asks_last_insert_id, asks_found_rows = classify(packet:sub(2))
-    end
-    if command == proxy.COM_STMT_PREPARE then
-        prepared_statements = prepared_statements + 1
-    elseif command == proxy.COM_STMT_CLOSE then
-        prepared_statements = math.max(prepared_statements - 1, 0)
+    -- The connection, if there is one, is not at its end.
+    if packet:byte() == proxy.COM_QUIT then return toolkit.ok() end
+    local decision = toolkit.configure(packet, settings.operators)
+    if decision then return decision end
+    local is_read, asks_last_insert_id = false, false
+    if packet:byte() == proxy.COM_QUERY then
+        is_read, asks_last_insert_id = classify(packet:sub(2))
     end
 
     -- Where it runs: where the client is bound to, else by what it is.
-    local attached = proxy.connection.server and proxy.connection.backend_ndx
-    local is_about_last = keeps_for_next and (asks_found_rows or packet:sub(2, 100):upper():find("^%s*SHOW%s"))
-    if keeps_for_next and not is_about_last and attached then
-        proxy.connection.backend_ndx = 0
-        attached = proxy.connection.server and proxy.connection.backend_ndx
-    end
-    keeps_for_next = false
-    if not attached then
+    if not session:attach(packet) then
+        decision = session:answer(packet)
+        if decision then return decision end
         local ndx, problem = is_read and not asks_last_insert_id and choose_replica() or nil, nil
         if not ndx then ndx, problem = choose_primary() end
         if not ndx then
             proxy.connection.connection_close = true
-            return refuse(problem)
+            return toolkit.refuse("(rw-splitting) " .. problem)
         end
         proxy.connection.backend_ndx = ndx
     end
     debug(proxy.connection.backend_ndx, ("%q"):format(packet:sub(2, 100)))
 
-    if command ~= proxy.COM_QUERY and command ~= proxy.COM_STMT_PREPARE and command ~= proxy.COM_STMT_EXECUTE
-        and command ~= proxy.COM_STMT_CLOSE and command ~= proxy.COM_INIT_DB and command ~= proxy.COM_PING then
-        -- Replication, and whatever is rare: as it is, and the connection is kept until the next statement.
-        keeps_for_next = true
-        return
-    end
+    if not session:is_followed(packet) then return end
     if asks_last_insert_id then
         proxy.queries:append(SET_LAST_INSERT_ID,
             ("%cSELECT LAST_INSERT_ID(%.0f)"):format(proxy.COM_QUERY, last_insert_id), { resultset_is_needed = true })
@@ -220,28 +204,15 @@ end
 
 function read_query_result(inj)
     if inj.id ~= QUERY then return proxy.PROXY_IGNORE_RESULT end
-    local result = inj.resultset
-    if (result.insert_id or 0) > 0 then last_insert_id = result.insert_id end
-    if inj.query:byte() == proxy.COM_STMT_PREPARE and result.query_status == proxy.MYSQLD_PACKET_ERR then
-        prepared_statements = math.max(prepared_statements - 1, 0)
-    end
-    local flags = result.flags
-    keeps_for_next = calculates_found_rows or (result.warning_count or 0) > 0
-    if flags.in_trans or not flags.auto_commit or prepared_statements > 0 or keeps_for_next then return end
-    proxy.connection.backend_ndx = 0
+    local insert_id = inj.resultset.insert_id or 0
+    if insert_id > 0 then last_insert_id = insert_id end
+    if not session:needs_connection(inj) then proxy.connection.backend_ndx = 0 end
 end
 
 -- The connection goes to its pool, or is closed with the session where there are more than enough.
 function disconnect_client()
     local ndx = proxy.connection.backend_ndx
     proxy.connection.backend_ndx = 0
-    local login = proxy.connection.client.username
-    for i = 1, #proxy.global.backends do
-        local pool = proxy.global.backends[i].pool
-        if login and pool.users[login].cur_idle_connections > config.rwsplit.max_idle_connections then
-            proxy.connection.backend_ndx = i
-            debug("one of too many idle connections to", i, "is closed, after", ndx)
-            return
-        end
-    end
+    local surplus = sharing.close_surplus(settings.max_idle_connections)
+    if surplus then debug("one of too many idle connections to", surplus, "is closed, after", ndx) end
 end

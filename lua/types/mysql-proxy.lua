@@ -276,6 +276,30 @@
 ---@field save fun(config: table, file: string): true|nil, string? Writes settings that are strings, numbers or booleans. A file that is there and was not saved so is kept. `true`, or nil and what is wrong.
 ---@field load fun(config: table, file: string): true|nil, string? Adds a file's settings to those that there are. `true`, or nil and what is wrong.
 
+--- For scripts that give the connection back after each statement: how long a client needs it.
+---@class mysql_proxy.Sharing
+---@field session fun(): table Of one connection. `session:attach(packet)`, for each command: whether the client has a connection already. If not, `session:answer(packet)` answers what is asked about its last statement, or is nil. `session:is_followed(packet)`: queue it, and ask in `read_query_result`; else return nothing. `session:needs_connection(inj)`: whether the client needs it for more (a transaction, a prepared statement, warnings, found rows).
+---@field close_surplus fun(max_idle_connections: integer): integer|nil For `disconnect_client`: takes an idle connection of a backend where the user has more, so that it is closed. That backend's number, or nil.
+
+--- What the shipped scripts have in common.
+---@class mysql_proxy.Toolkit
+---@field settings fun(name: string, defaults: table): table `proxy.global.config[name]`, with defaults for what is not set there.
+---@field user_is_one_of fun(names: string): boolean Whether the client's user is in a list that blanks or commas separate.
+---@field answer fun(columns: any[], rows: any[][]): integer A result in `proxy.response`. A column is its name, or `{ name, type }`. Return what it returns.
+---@field ok fun(affected_rows?: integer): integer An OK, in the same way.
+---@field refuse fun(message: string, code?: integer, sqlstate?: string): integer An ERR, in the same way; 1105 and `HY000` unless given.
+---@field words fun(packet: string): string|nil Of a query of at most 255 bytes, its words in capitals with blanks between them, without comments and semicolons at the end; nil for all else. To compare it with statements that a script answers.
+---@field configure fun(packet: string, operators: string): integer|nil Answers `PROXY SHOW CONFIG` and `PROXY SET GLOBAL` of users in that list, and refuses those of others; nil for all else.
+---@field cut fun(text: string, bytes: integer): string At most so many bytes of it; dots stand for the rest.
+---@field kind fun(tokens: mysql_proxy.Token[]): string What queries have in common that differ in constants, or in how many there are in a list. At most 1000 bytes.
+---@field statements fun(keep: fun(sql: string): any): table What a connection runs, with prepared statements. `statements:of(packet)`, for each command: `keep(sql)` of what it runs or prepares; false if that is not known, nil if it does neither. `statements:options(packet)`: for `proxy.queries:append`. `statements:note(inj)`: for each result.
+---@field tally fun(rows_max: integer): table `rows` by key, of which there are so many at most, and their `count`.
+---@field row fun(tally: table, key: string, create: fun(): table): table The row of a key; that of `(others)` where there is no room.
+---@field add_time fun(tally: table, key: string, time: number): table Counts it in the row of a key: `count`, `sum`, `min`, `max`. That row.
+---@field one_line fun(text: string): string With blanks for control characters, which would let a statement look like lines of a log.
+---@field log fun(level: string, message: string) Writes to the proxy's log as `chassis.log` does; `print` stays what it is.
+---@field write_line fun(file: string, line: string) Appends to a file, which may be moved away at any time; to standard output for an empty name, and if the file does not take it.
+
 --- Unit tests of scripts. The two assertions are global functions, too.
 ---@class mysql_proxy.Test
 ---@field assertEquals fun(got: any, expected: any) Raises an error unless both are equal.

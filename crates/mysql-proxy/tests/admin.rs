@@ -10,7 +10,7 @@ use testkit::{
     command, process, wait,
 };
 
-use scripted::{BINARY, DEADLINE, ScriptFile, connect};
+use scripted::{BINARY, DEADLINE, ScriptFile, connect, plugin_address};
 
 const ACCOUNT: [&str; 2] = ["--admin-username=root", "--admin-password=secret"];
 
@@ -25,16 +25,8 @@ fn start(servers: &[&Server], more: &[&str]) -> ProxyProcess {
     ProxyProcess::start(BINARY, &[&arguments, &ACCOUNT[..], more].concat())
 }
 
-/// Where this plugin listens.
-fn address(proxy: &ProxyProcess, plugin: &str) -> SocketAddr {
-    let said = format!("{plugin}-server listening on port ");
-    let line = proxy.wait_for_log(&said, DEADLINE);
-    let address = line.split_once(&said).expect("the line has it").1;
-    address.trim().parse().expect("an address")
-}
-
 fn operator(proxy: &ProxyProcess) -> Client {
-    Client::connect(address(proxy, "admin"), "root", "secret").expect("the operator may")
+    Client::connect(plugin_address(proxy, "admin"), "root", "secret").expect("the operator may")
 }
 
 /// Rows as text, NULL as `NULL`.
@@ -127,7 +119,7 @@ fn the_statements_of_the_original_have_its_columns() {
 fn both_methods_of_login_work_and_a_wrong_one_is_told() {
     let server = MariaDb::start(&[]);
     let proxy = start(&[&server], &[]);
-    let address = address(&proxy, "admin");
+    let address = plugin_address(&proxy, "admin");
     let login = |user: &str, password: &str| Login::new(user, password);
     let connect = |login: Login| login.connect(Connection::tcp(address).expect("it listens"));
 
@@ -166,7 +158,7 @@ fn both_methods_of_login_work_and_a_wrong_one_is_told() {
 fn real_clients_talk_to_it() {
     let server = MariaDb::start(&[]);
     let proxy = start(&[&server], &[]);
-    let address = address(&proxy, "admin");
+    let address = plugin_address(&proxy, "admin");
     let sql = "SHOW BACKENDS; HELP; SHOW SETTINGS LIKE 'admin%'";
     for mut client in clients(address) {
         client.args(["--user=root", "--password=secret", "-e", sql]);
@@ -500,7 +492,7 @@ fn the_admin_interface_works_without_the_proxy() {
 }
 
 fn debug(proxy: &ProxyProcess) -> Client {
-    Client::connect(address(proxy, "debug"), "root", "secret").expect("the operator may")
+    Client::connect(plugin_address(proxy, "debug"), "root", "secret").expect("the operator may")
 }
 
 #[test]
@@ -513,7 +505,7 @@ fn the_debug_interface_runs_lua_for_the_operator_alone() {
         &[&option, "--plugins=debug", "--debug-address=127.0.0.1:0"],
     );
     connect(&proxy).ping().expect("it is there");
-    let address = address(&proxy, "debug");
+    let address = plugin_address(&proxy, "debug");
     assert_eq!(code(Client::connect(address, "root", "wrong")), Some(1045));
 
     let mut debug = debug(&proxy);

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use testkit::{Client, ClientError, MariaDb, ProxyProcess, QueryResult, Server};
+use testkit::{Client, MariaDb, ProxyProcess, Server};
 
-use scripted::{BINARY, DEADLINE, connect, value};
+use scripted::{BINARY, DEADLINE, code, connect, connect_as_admin, rows, run_all, value};
 
 fn directory() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples")
@@ -27,33 +27,10 @@ fn proxy(script: &str, servers: &[&Server], more: &[&str]) -> ProxyProcess {
     ProxyProcess::start(BINARY, &[&arguments, more].concat())
 }
 
-/// With every right.
-fn connect_as_admin(proxy: &ProxyProcess) -> Client {
-    Client::connect(proxy.address(), "adm", "adm").expect("the proxy serves")
-}
-
-/// NULL as `NULL`, columns separated by blanks.
-fn rows(client: &mut Client, sql: &str) -> Vec<String> {
-    let result = client.query(sql).expect(sql);
-    let text = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "NULL".to_owned());
-    let row = |row: &Vec<_>| row.iter().map(text).collect::<Vec<_>>().join(" ");
-    result.text().iter().map(row).collect()
-}
-
 /// Whatever the script does, this is no business of its.
 fn check_alive(client: &mut Client) {
     assert_eq!(value(client, "SELECT 6 * 7"), "42");
     client.ping().expect("an OK");
-}
-
-fn code(result: Result<QueryResult, ClientError>) -> Option<u16> {
-    result.expect_err("it is refused").code()
-}
-
-fn run_all(client: &mut Client, statements: &[&str]) {
-    for sql in statements {
-        client.query(sql).expect(sql);
-    }
 }
 
 #[test]

@@ -1,86 +1,30 @@
 //! `lua/scripts/rw-splitting.lua` on a primary with a replica.
 
+mod replicated;
 mod scripted;
+mod shipped;
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use protocol::Command;
-use testkit::{Client, ClientError, MariaDb, ProxyProcess, Server};
+use testkit::{Client, ClientError, ProxyProcess};
 
-use scripted::{BINARY, connect, value};
+use replicated::{PRIMARY, Pair, REPLICA, server_id};
+use scripted::{connect, value};
 
 const PATIENCE: Duration = Duration::from_secs(60);
-
-struct Pair {
-    primary: Server,
-    replica: Server,
-}
-
-impl Pair {
-    fn start() -> Self {
-        let primary = MariaDb::start(&["--log-bin", "--binlog-format=ROW", "--server-id=1"]);
-        let replica = MariaDb::start(&["--server-id=2", "--read-only=ON"]);
-        for sql in [
-            &format!(
-                "CHANGE MASTER TO MASTER_HOST = '127.0.0.1', MASTER_PORT = {}, MASTER_USER = 'repl', \
-                 MASTER_PASSWORD = 'repl', MASTER_USE_GTID = slave_pos, MASTER_CONNECT_RETRY = 1",
-                primary.port()
-            ),
-            "START SLAVE",
-        ] {
-            replica.query(sql);
-        }
-        primary.query("CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY, tag VARCHAR(64))");
-        let pair = Self { primary, replica };
-        pair.catch_up();
-        pair
-    }
-
-    /// The replica has all that the primary has.
-    fn catch_up(&self) {
-        let position = self.primary.query("SELECT @@gtid_binlog_pos");
-        let position = position[0][0].clone().expect("a position");
-        let sql = format!("SELECT MASTER_GTID_WAIT('{position}', 60)");
-        assert_eq!(self.replica.query(&sql)[0][0].as_deref(), Some("0"));
-    }
-
-    fn proxy(&self, more: &[&str]) -> ProxyProcess {
-        let script =
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("../../lua/scripts/rw-splitting.lua");
-        let arguments = [
-            format!("--proxy-lua-script={}", script.display()),
-            format!("--proxy-backend-addresses={}", self.primary.address()),
-            format!(
-                "--proxy-read-only-backend-addresses={}",
-                self.replica.address()
-            ),
-            "--lua-on-load-error=error".to_owned(),
-        ];
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        ProxyProcess::start(BINARY, &[&arguments, more].concat())
-    }
-}
 
 /// Enough clients that their user has connections to both servers.
 fn clients(proxy: &ProxyProcess, count: usize) -> Vec<Client> {
     (0..count).map(|_| connect(proxy)).collect()
 }
 
-/// Which server a statement runs on.
-fn server_id(client: &mut Client) -> String {
-    value(client, "SELECT @@server_id")
-}
-
-const PRIMARY: &str = "1";
-const REPLICA: &str = "2";
-
 #[test]
 fn reads_go_to_the_replica_and_all_else_to_the_primary() {
     let pair = Pair::start();
-    let proxy = pair.proxy(&[]);
+    let proxy = pair.proxy("rw-splitting", &[]);
     let mut clients = clients(&proxy, 4);
     let client = &mut clients[0];
     assert_eq!(server_id(client), REPLICA);
@@ -123,7 +67,7 @@ fn reads_go_to_the_replica_and_all_else_to_the_primary() {
 #[test]
 fn the_default_database_and_settings_are_right_on_both() {
     let pair = Pair::start();
-    let proxy = pair.proxy(&[]);
+    let proxy = pair.proxy("rw-splitting", &[]);
     let mut clients = clients(&proxy, 4);
     let client = &mut clients[0];
     client.query("USE test").expect("an OK");
@@ -143,7 +87,7 @@ fn the_default_database_and_settings_are_right_on_both() {
 #[test]
 fn last_insert_id_is_the_clients_own() {
     let pair = Pair::start();
-    let proxy = pair.proxy(&[]);
+    let proxy = pair.proxy("rw-splitting", &[]);
     let mut clients = clients(&proxy, 4);
     for client in &mut clients {
         assert_eq!(value(client, "SELECT LAST_INSERT_ID()"), "0");
@@ -173,7 +117,7 @@ fn last_insert_id_is_the_clients_own() {
 #[test]
 fn found_rows_are_those_of_the_statement_before() {
     let pair = Pair::start();
-    let proxy = pair.proxy(&[]);
+    let proxy = pair.proxy("rw-splitting", &[]);
     let mut clients = clients(&proxy, 4);
     clients[0]
         .query("INSERT INTO test.t (tag) VALUES ('a'), ('b'), ('c'), ('d'), ('e')")
@@ -193,7 +137,7 @@ fn found_rows_are_those_of_the_statement_before() {
 #[test]
 fn warnings_are_those_of_the_statement_before() {
     let pair = Pair::start();
-    let proxy = pair.proxy(&[]);
+    let proxy = pair.proxy("rw-splitting", &[]);
     let mut clients = clients(&proxy, 4);
     clients[0]
         .query("DROP TABLE IF EXISTS test.missing")
@@ -212,9 +156,68 @@ fn warnings_are_those_of_the_statement_before() {
 }
 
 #[test]
+fn what_is_asked_about_the_statement_before_is_never_anothers() {
+    let pair = Pair::start();
+    let (_script, proxy) = pair.proxy_with("rw-splitting", "rwsplit = { operators = 'app' }");
+    let mut clients = clients(&proxy, 4);
+    let [one, other, ..] = &mut clients[..] else {
+        panic!("there are four");
+    };
+    one.query("INSERT INTO test.t (tag) VALUES ('a'), ('b'), ('c')")
+        .expect("an OK");
+    pair.catch_up();
+    // Its warning stays on the connection, which goes back to the pool.
+    one.query("DROP TABLE IF EXISTS test.missing")
+        .expect("a warning");
+    assert_eq!(value(one, "SELECT @@warning_count"), "1");
+    assert_eq!(server_id(one), REPLICA);
+    for sql in ["SHOW WARNINGS", "show warnings limit 1", "SHOW ERRORS"] {
+        assert_eq!(other.query(sql).expect(sql).text().len(), 0, "{sql}");
+    }
+    assert_eq!(value(other, "SELECT @@warning_count"), "0");
+    assert_eq!(value(other, "SHOW COUNT(*) WARNINGS"), "0");
+    assert_eq!(
+        one.query("SELECT nothing").err().and_then(|e| e.code()),
+        Some(1054)
+    );
+    assert_eq!(one.query("SHOW ERRORS").expect("rows").text().len(), 1);
+
+    one.query("UPDATE test.t SET tag = 'd'").expect("an OK");
+    other.query("SELECT id FROM test.t LIMIT 2").expect("rows");
+    assert_eq!(value(one, "SELECT ROW_COUNT()"), "3");
+    assert_eq!(value(one, "SELECT ROW_COUNT()"), "-1");
+    assert_eq!(value(other, "SELECT FOUND_ROWS()"), "2");
+    // What writes goes to the primary even then.
+    one.query("SELECT SQL_CALC_FOUND_ROWS id FROM test.t LIMIT 1")
+        .expect("a row");
+    one.query("INSERT INTO test.t (tag) VALUES ('FOUND_ROWS')")
+        .expect("the primary takes it");
+    let config = one.query("PROXY SHOW CONFIG").expect("rows").text();
+    assert!(
+        config
+            .iter()
+            .any(|row| row[1].as_deref() == Some("is_debug")),
+        "{config:?}"
+    );
+}
+
+#[test]
+fn long_statements_are_no_work_for_the_script() {
+    let pair = Pair::start();
+    let proxy = pair.proxy("rw-splitting", &["--lua-hook-timeout=0.5"]);
+    let mut clients = clients(&proxy, 4);
+    let rows = vec!["('a')"; 1_000_000].join(",");
+    clients[0]
+        .query(&format!("INSERT INTO test.t (tag) VALUES {rows}"))
+        .expect("the primary takes it");
+    assert_eq!(value(&mut clients[0], "SELECT LAST_INSERT_ID()"), "1");
+    assert_eq!(server_id(&mut clients[0]), REPLICA);
+}
+
+#[test]
 fn prepared_statements_stay_where_they_were_prepared() {
     let pair = Pair::start();
-    let proxy = pair.proxy(&[]);
+    let proxy = pair.proxy("rw-splitting", &[]);
     let mut clients = clients(&proxy, 4);
     let client = &mut clients[0];
     client
@@ -239,6 +242,15 @@ fn prepared_statements_stay_where_they_were_prepared() {
         .expect("sent");
     client.ping().expect("an OK");
     assert_eq!(server_id(client), REPLICA);
+    // So does a new beginning.
+    client
+        .send_command(Command::STMT_PREPARE, b"SELECT @@server_id")
+        .expect("sent");
+    client.read_payload().expect("COM_STMT_PREPARE_OK");
+    client.read_payload().expect("a definition");
+    assert_eq!(server_id(client), PRIMARY);
+    client.reset_connection().expect("an OK");
+    assert_eq!(server_id(client), REPLICA);
 }
 
 /// Clients that check each answer, and log in again when their connection is lost.
@@ -254,6 +266,9 @@ impl Crowd {
         assert_eq!(got, tag);
         client.query(&format!("INSERT INTO test.t (tag) VALUES ('{tag}')"))?;
         self.written.fetch_add(1, Ordering::Relaxed);
+        assert_eq!(client.value("SELECT ROW_COUNT()")?, "1");
+        client.query("SELECT SQL_CALC_FOUND_ROWS 1 UNION SELECT 2 LIMIT 1")?;
+        assert_eq!(client.value("SELECT FOUND_ROWS()")?, "2");
         let id = client.value("SELECT LAST_INSERT_ID()")?;
         client.query("BEGIN")?;
         let mine = client.value(&format!("SELECT tag FROM test.t WHERE id = {id}"))?;
@@ -292,7 +307,7 @@ impl Crowd {
 #[test]
 fn no_answer_is_wrong_while_servers_die_and_come_back() {
     let mut pair = Pair::start();
-    let proxy = pair.proxy(&["--proxy-pool-wait=1"]);
+    let proxy = pair.proxy("rw-splitting", &["--proxy-pool-wait=1"]);
     let crowd = Crowd {
         served: AtomicUsize::new(0),
         written: AtomicUsize::new(0),

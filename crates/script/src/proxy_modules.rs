@@ -64,6 +64,16 @@ pub(crate) const MODULES: &[LuaModule] = &[
         object: AUTO_CONFIG,
     },
     LuaModule {
+        name: "proxy.sharing",
+        source: source!("sharing.lua"),
+        object: SHARING,
+    },
+    LuaModule {
+        name: "proxy.toolkit",
+        source: source!("toolkit.lua"),
+        object: TOOLKIT,
+    },
+    LuaModule {
         name: "proxy.test",
         source: source!("test.lua"),
         object: TEST,
@@ -191,6 +201,122 @@ const AUTO_CONFIG: Object = Object {
             "load",
             "fun(config: table, file: string): true|nil, string?",
             "Adds a file's settings to those that there are. `true`, or nil and what is wrong.",
+        ),
+    ],
+};
+
+const SHARING: Object = Object {
+    path: "require(\"proxy.sharing\")",
+    class: "mysql_proxy.Sharing",
+    text: "For scripts that give the connection back after each statement: how long a client needs it.",
+    fields: &[
+        Field::read(
+            "session",
+            "fun(): table",
+            "Of one connection. `session:attach(packet)`, for each command: whether the client has a connection already. If \
+             not, `session:answer(packet)` answers what is asked about its last statement, or is nil. \
+             `session:is_followed(packet)`: queue it, and ask in `read_query_result`; else return nothing. \
+             `session:needs_connection(inj)`: whether the client needs it for more (a transaction, a prepared statement, \
+             warnings, found rows).",
+        ),
+        Field::read(
+            "close_surplus",
+            "fun(max_idle_connections: integer): integer|nil",
+            "For `disconnect_client`: takes an idle connection of a backend where the user has more, so that it is closed. \
+             That backend's number, or nil.",
+        ),
+    ],
+};
+
+const TOOLKIT: Object = Object {
+    path: "require(\"proxy.toolkit\")",
+    class: "mysql_proxy.Toolkit",
+    text: "What the shipped scripts have in common.",
+    fields: &[
+        Field::read(
+            "settings",
+            "fun(name: string, defaults: table): table",
+            "`proxy.global.config[name]`, with defaults for what is not set there.",
+        ),
+        Field::read(
+            "user_is_one_of",
+            "fun(names: string): boolean",
+            "Whether the client's user is in a list that blanks or commas separate.",
+        ),
+        Field::read(
+            "answer",
+            "fun(columns: any[], rows: any[][]): integer",
+            "A result in `proxy.response`. A column is its name, or `{ name, type }`. Return what it returns.",
+        ),
+        Field::read(
+            "ok",
+            "fun(affected_rows?: integer): integer",
+            "An OK, in the same way.",
+        ),
+        Field::read(
+            "refuse",
+            "fun(message: string, code?: integer, sqlstate?: string): integer",
+            "An ERR, in the same way; 1105 and `HY000` unless given.",
+        ),
+        Field::read(
+            "words",
+            "fun(packet: string): string|nil",
+            "Of a query of at most 255 bytes, its words in capitals with blanks between them, without comments and \
+             semicolons at the end; nil for all else. To compare it with statements that a script answers.",
+        ),
+        Field::read(
+            "configure",
+            "fun(packet: string, operators: string): integer|nil",
+            "Answers `PROXY SHOW CONFIG` and `PROXY SET GLOBAL` of users in that list, and refuses those of others; nil for \
+             all else.",
+        ),
+        Field::read(
+            "cut",
+            "fun(text: string, bytes: integer): string",
+            "At most so many bytes of it; dots stand for the rest.",
+        ),
+        Field::read(
+            "kind",
+            "fun(tokens: mysql_proxy.Token[]): string",
+            "What queries have in common that differ in constants, or in how many there are in a list. At most 1000 bytes.",
+        ),
+        Field::read(
+            "statements",
+            "fun(keep: fun(sql: string): any): table",
+            "What a connection runs, with prepared statements. `statements:of(packet)`, for each command: `keep(sql)` of what \
+             it runs or prepares; false if that is not known, nil if it does neither. `statements:options(packet)`: for \
+             `proxy.queries:append`. `statements:note(inj)`: for each result.",
+        ),
+        Field::read(
+            "tally",
+            "fun(rows_max: integer): table",
+            "`rows` by key, of which there are so many at most, and their `count`.",
+        ),
+        Field::read(
+            "row",
+            "fun(tally: table, key: string, create: fun(): table): table",
+            "The row of a key; that of `(others)` where there is no room.",
+        ),
+        Field::read(
+            "add_time",
+            "fun(tally: table, key: string, time: number): table",
+            "Counts it in the row of a key: `count`, `sum`, `min`, `max`. That row.",
+        ),
+        Field::read(
+            "one_line",
+            "fun(text: string): string",
+            "With blanks for control characters, which would let a statement look like lines of a log.",
+        ),
+        Field::read(
+            "log",
+            "fun(level: string, message: string)",
+            "Writes to the proxy's log as `chassis.log` does; `print` stays what it is.",
+        ),
+        Field::read(
+            "write_line",
+            "fun(file: string, line: string)",
+            "Appends to a file, which may be moved away at any time; to standard output for an empty name, and if the file \
+             does not take it.",
         ),
     ],
 };

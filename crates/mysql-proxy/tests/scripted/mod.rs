@@ -6,10 +6,11 @@
 )]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use testkit::{Client, ProxyProcess, ScratchDirectory, Server};
+use testkit::{Client, ClientError, ProxyProcess, QueryResult, ScratchDirectory, Server};
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_mysql-proxy");
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
@@ -50,6 +51,14 @@ pub(crate) fn connect(proxy: &ProxyProcess) -> Client {
     Client::connect(proxy.address(), "app", "app").expect("the proxy serves")
 }
 
+/// Where a plugin listens for operators.
+pub(crate) fn plugin_address(proxy: &ProxyProcess, plugin: &str) -> SocketAddr {
+    let said = format!("{plugin}-server listening on port ");
+    let line = proxy.wait_for_log(&said, DEADLINE);
+    let address = line.split_once(&said).expect("the line has it").1;
+    address.trim().parse().expect("an address")
+}
+
 pub(crate) fn value(client: &mut Client, sql: &str) -> String {
     client.value(sql).expect("a value")
 }
@@ -88,4 +97,27 @@ pub(crate) fn sharing(server: &Server, more: &[&str]) -> (ScriptFile, ProxyProce
     let script = ScriptFile::new(SHARING);
     let proxy = script.proxy(&[server], more);
     (script, proxy)
+}
+
+/// With every right.
+pub(crate) fn connect_as_admin(proxy: &ProxyProcess) -> Client {
+    Client::connect(proxy.address(), "adm", "adm").expect("the proxy serves")
+}
+
+/// NULL as `NULL`, columns separated by blanks.
+pub(crate) fn rows(client: &mut Client, sql: &str) -> Vec<String> {
+    let result = client.query(sql).expect(sql);
+    let text = |cell: &Option<String>| cell.clone().unwrap_or_else(|| "NULL".to_owned());
+    let row = |row: &Vec<_>| row.iter().map(text).collect::<Vec<_>>().join(" ");
+    result.text().iter().map(row).collect()
+}
+
+pub(crate) fn code(result: Result<QueryResult, ClientError>) -> Option<u16> {
+    result.expect_err("it is refused").code()
+}
+
+pub(crate) fn run_all(client: &mut Client, statements: &[&str]) {
+    for sql in statements {
+        client.query(sql).expect(sql);
+    }
 }
