@@ -2,6 +2,7 @@
 //! leaves its session.
 
 mod scripted;
+mod shipped;
 
 use std::thread;
 use std::time::Instant;
@@ -198,25 +199,6 @@ fn another_kind_of_client_gets_a_connection_of_its_own() {
     assert_eq!(id(&mut old), shared);
 }
 
-/// Keeps at least four connections, and lets clients have them when there are more.
-const KEEPING_FOUR: &str = "
-local function idle() return proxy.global.backends[1].pool.users[''].cur_idle_connections end
-function connect_server()
-  if idle() == 0 then return end
-  proxy.connection.backend_ndx = 1
-  if proxy.connection.server and idle() >= 4 then return proxy.PROXY_IGNORE_RESULT end
-end
-function read_auth_result(auth)
-  if auth.packet:byte() == proxy.MYSQLD_PACKET_OK then proxy.connection.backend_ndx = 0 end
-end
-function read_query(packet)
-  proxy.connection.backend_ndx = 1
-  proxy.queries:append(1, packet)
-  return proxy.PROXY_SEND_QUERY
-end
-function read_query_result() proxy.connection.backend_ndx = 0 end
-";
-
 /// Answers a query with the connection's number, and how many queries it had.
 const COUNTING_SERVER: &str = "
 local proto = require('mysql.proto')
@@ -240,14 +222,13 @@ function read_query(packet)
 end
 ";
 
-/// First in, first out; pulled and put back where the script does not want it.
+/// The example of MySQL Proxy 0.8.5: first in, first out; pulled and put back where the script does not want it.
 #[test]
 fn the_order_of_connections_is_the_original_ones() {
     let mock = ScriptFile::new(COUNTING_SERVER);
     let mock = mock.proxy(&[], &["--proxy-backend-addresses=127.0.0.1:1"]);
-    let script = ScriptFile::new(KEEPING_FOUR);
     let backend = format!("--proxy-backend-addresses={}", mock.address());
-    let proxy = script.proxy(&[], &[&backend]);
+    let proxy = shipped::proxy("ro-pooling", &[], &[&backend]);
     let _opens_the_first = connect(&proxy);
     let mut clients = Vec::new();
     for expected in ["2 1", "1 1", "1 2", "2 2", "5 1"] {
