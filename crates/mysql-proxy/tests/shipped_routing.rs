@@ -5,9 +5,10 @@ mod scripted;
 mod shipped;
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use protocol::Command;
-use testkit::{Client, MariaDb, Mysql97, ProxyProcess, Server, wait};
+use testkit::{Client, MariaDb, Mysql97, ProxyProcess, Server, command, process, wait};
 
 use replicated::{PRIMARY, Pair, REPLICA, server_id};
 use scripted::{DEADLINE, ScriptFile, code, connect, value};
@@ -242,6 +243,76 @@ fn ro_pooling() {
     let mut last = connect(&proxy);
     assert_eq!(value(&mut last, "SELECT 5"), "5");
     assert_eq!(proxy.count_in_log("read_query"), 0);
+}
+
+#[test]
+fn load_multi_runs_a_router_among_watchers() {
+    let pair = Pair::start();
+    let settings = format!(
+        "load_multi = {{ scripts = 'active-queries rw-splitting histogram', directory = '{}' }}",
+        shipped::directory().display()
+    );
+    let (_script, proxy) = pair.proxy_with("load-multi", &settings);
+    let mut clients: Vec<_> = (0..4).map(|_| connect(&proxy)).collect();
+    let client = &mut clients[0];
+    assert_eq!(server_id(client), REPLICA);
+    client
+        .query("INSERT INTO test.t (tag) VALUES ('a')")
+        .expect("the primary takes it");
+    assert_eq!(value(client, "SELECT LAST_INSERT_ID()"), "1");
+    client.query("BEGIN").expect("an OK");
+    assert_eq!(server_id(client), PRIMARY);
+    let idle = clients[1].query("SELECT * FROM active_queries");
+    assert_eq!(idle.expect("rows").text().len(), 1);
+    clients[0].query("COMMIT").expect("an OK");
+    let kinds = clients[1].query("SELECT * FROM histogram.queries");
+    let kinds = kinds.expect("rows").text();
+    let counted = kinds
+        .iter()
+        .find(|row| row[0].as_deref() == Some("SELECT @@server_id "));
+    assert_eq!(counted.expect("its kind")[1].as_deref(), Some("2"));
+    assert_eq!(proxy.count_in_log("load-multi: "), 0);
+}
+
+/// Transactions of prepared statements from eight threads, and what is left of them.
+#[test]
+fn sysbench_finds_nothing_wrong() {
+    let pair = Pair::start();
+    let sysbench = |address, arguments: &[&str]| {
+        let mut sysbench = command::sysbench(address, "oltp_read_write");
+        sysbench.args(arguments);
+        process::run(sysbench, Duration::from_secs(60)).expect_success();
+    };
+    sysbench(pair.primary.address(), &["prepare"]);
+    pair.catch_up();
+    let all = format!(
+        "load_multi = {{ directory = '{}', on_hook_error = 'error',
+           scripts = 'auditing active-queries active-transactions histogram analyze-query' }}",
+        shipped::directory().display()
+    );
+    for (script, settings) in [
+        ("active-queries", "x = {}"),
+        ("active-transactions", "x = {}"),
+        ("histogram", "x = {}"),
+        ("analyze-query", "x = {}"),
+        ("auditing", "x = {}"),
+        ("load-multi", &all),
+    ] {
+        let (_script, proxy) = pair.proxy_with(script, settings);
+        sysbench(proxy.address(), &["--threads=8", "--time=1", "run"]);
+        for fault in ["(critical)", "(error)", "LOST"] {
+            assert_eq!(proxy.count_in_log(fault), 0, "{script}: {fault}");
+        }
+        if script == "load-multi" {
+            let mut client = connect(&proxy);
+            for name in ["active_queries", "active_transactions"] {
+                wait::until(name, DEADLINE, || {
+                    let left = client.query(&format!("SELECT * FROM {name}"));
+                    left.expect("rows").text().is_empty()
+                });
+            }
+        }
+    }
 }
 
 #[test]
