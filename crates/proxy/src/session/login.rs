@@ -435,44 +435,29 @@ async fn greet(
     let sequence_id = login.client_sequence_id;
     HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
         .map_err(|error| SessionError::Malformed(Party::Client, error))?;
-    let mut replaced = None;
-    match ask_script(login, &response, capabilities).await? {
+    let mut client = ClientLogin {
+        response,
+        capabilities,
+        sequence_id,
+        replaced: None,
+    };
+    match ask_script(login, &client.response, capabilities).await? {
         ReadAuth::Forward => {}
         ReadAuth::Replace(packet) => {
-            response = decode(&packet)?;
-            let said = response.capabilities & (offered - Capabilities::SSL);
-            replaced = (said != agreed).then_some(REPLACED);
+            client.response = decode(&packet)?;
+            let said = client.response.capabilities & (offered - Capabilities::SSL);
+            client.replaced = (said != agreed).then_some(REPLACED);
             payload = packet;
         }
-        ReadAuth::Admit => {
-            let login = ClientLogin {
-                response,
-                capabilities,
-                sequence_id,
-                replaced,
-            };
-            return Ok(Admission::Script(login));
-        }
+        ReadAuth::Admit => return Ok(Admission::Script(client)),
         ReadAuth::Elsewhere(index, place) => {
-            let login = ClientLogin {
-                response,
-                capabilities,
-                sequence_id,
-                replaced,
-            };
             return Ok(Admission::Elsewhere(Elsewhere {
-                login,
+                login: client,
                 index,
                 place,
             }));
         }
     }
-    let client = ClientLogin {
-        response,
-        capabilities,
-        sequence_id,
-        replaced,
-    };
     login.pin = client.pin(server.handshake);
     match server.session {
         Some(session) => reuse(login, client, (server.index, session)).await,
