@@ -4,12 +4,16 @@
 //!
 //! * [`Stream`]: a connection, whatever it runs over; [`IdleStream`]: the same while no runtime watches it
 //! * [`packet_io`]: whole packets, for the connection phase
+//! * [`proxy_protocol`]: whom a connection is for, said before anything else; [`Network`]: peers as an operator lists them
 //! * [`tls`]: certificates and what is expected of a peer's
 
 mod idle_stream;
+mod network;
 pub mod packet_io;
+pub mod proxy_protocol;
 mod stream;
 pub mod tls;
 
 pub use idle_stream::IdleStream;
+pub use network::{Network, NetworkError};
 pub use stream::{SocketAddress, Stream};
