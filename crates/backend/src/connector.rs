@@ -10,6 +10,7 @@ use protocol::limits::HANDSHAKE_V10_BYTES_MAX;
 use protocol::response::ErrPacket;
 use rustix::io::Errno;
 use thiserror::Error;
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -54,11 +55,16 @@ pub enum ConnectError {
     Shortage(String),
 }
 
-/// Connects to one of the backend's addresses, the first that answers, and waits for the greeting.
+/// Connects to one of the backend's addresses, the first that answers, says `header` there (a PROXY header, or
+/// nothing), and waits for the greeting.
 ///
 /// # Errors
 /// See [`ConnectError`]. The backend's state is left for the caller to change.
-pub async fn connect(backend: &Backend, timeouts: Timeouts) -> Result<Greeted, ConnectError> {
+pub async fn connect(
+    backend: &Backend,
+    timeouts: Timeouts,
+    header: &[u8],
+) -> Result<Greeted, ConnectError> {
     let mut stream =
         open(backend, timeouts.connect)
             .await
@@ -67,7 +73,12 @@ pub async fn connect(backend: &Backend, timeouts: Timeouts) -> Result<Greeted, C
                 false => ConnectError::Unreachable(describe(&error)),
             })?;
     let mut reader = PacketReader::default();
-    let read = reader.read(&mut stream, "HandshakeV10", HANDSHAKE_V10_BYTES_MAX);
+    let read = async {
+        stream.write_all(header).await?;
+        reader
+            .read(&mut stream, "HandshakeV10", HANDSHAKE_V10_BYTES_MAX)
+            .await
+    };
     let greeting = timeout(timeouts.greeting, read).await.map_err(|_| {
         ConnectError::Unreachable(format!("no greeting within {:?}", timeouts.greeting))
     })?;
@@ -76,9 +87,13 @@ pub async fn connect(backend: &Backend, timeouts: Timeouts) -> Result<Greeted, C
         return Err(ConnectError::Refused(payload));
     }
     if !reader.into_rest().is_empty() {
-        return Err(ConnectError::Unreachable(
-            "no MySQL server: it goes on behind its greeting".to_owned(),
-        ));
+        let hint = match header {
+            [] => "",
+            _ => " (it may not accept the PROXY header of --server-proxy-protocol)",
+        };
+        return Err(ConnectError::Unreachable(format!(
+            "no MySQL server: it goes on behind its greeting{hint}"
+        )));
     }
     let handshake = HandshakeV10::decode(&payload)
         .map_err(|error| ConnectError::Unreachable(format!("no MySQL server: {error}")))?;
@@ -190,6 +205,7 @@ fn reason(payload: &[u8]) -> String {
 #[cfg(test)]
 mod tests {
     use socket2::{Domain, SockAddr, Socket, Type};
+    use tokio::io::AsyncReadExt;
     use tokio::net::UnixListener;
 
     use super::*;
@@ -232,7 +248,7 @@ mod tests {
         let (_server, _waiting, backends) = full_backlog(directory.path());
         let backend = backends.get(0).unwrap();
         let started = Instant::now();
-        let error = connect(&backend, TIMEOUTS).await.unwrap_err();
+        let error = connect(&backend, TIMEOUTS, b"").await.unwrap_err();
         let text = "the backlog of its Unix socket is full".to_owned();
         assert_eq!(error, ConnectError::Shortage(text));
         assert!(started.elapsed() >= TIMEOUTS.connect);
@@ -254,9 +270,34 @@ mod tests {
                 drop(accepted.await.expect("someone waits").unwrap());
             }
         };
-        let (error, ()) = tokio::join!(connect(&backend, timeouts), accept_all);
+        let (error, ()) = tokio::join!(connect(&backend, timeouts, b""), accept_all);
         let closed = "closed the connection instead of greeting".to_owned();
         assert_eq!(error.unwrap_err(), ConnectError::Unreachable(closed));
+    }
+
+    /// Such a server reads the header as a login.
+    #[tokio::test]
+    async fn a_server_that_does_not_know_headers_is_told_from_others() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("server.sock");
+        let server = UnixListener::bind(&path).unwrap();
+        let address = path.to_str().unwrap().parse().unwrap();
+        let backends = Backends::new([(address, Role::ReadWrite)], Balance::RoundRobin);
+        let backend = backends.get(0).unwrap();
+        let answer = async {
+            let (mut stream, _) = server.accept().await.unwrap();
+            let mut header = [0; 6];
+            stream.read_exact(&mut header).await.unwrap();
+            let mut packets = Vec::new();
+            protocol::packet::put_payload(&mut packets, 0, b"greeting");
+            protocol::packet::put_payload(&mut packets, 1, b"\xffwhat?");
+            stream.write_all(&packets).await.unwrap();
+            header
+        };
+        let (error, header) = tokio::join!(connect(&backend, TIMEOUTS, b"PROXY "), answer);
+        assert_eq!(&header, b"PROXY ");
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("--server-proxy-protocol"), "{error}");
     }
 
     #[test]

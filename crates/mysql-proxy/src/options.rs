@@ -22,7 +22,9 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMat
 use crate::defaults_file::{DefaultsFile, Entry};
 use crate::log::{Format, Level};
 pub(crate) use crate::options::usage_error::one_line;
-pub(crate) use crate::options::value::{AddressList, Plugin, PluginList, Seconds, Timeout};
+pub(crate) use crate::options::value::{
+    AddressList, NetworkList, Plugin, PluginList, Seconds, Timeout,
+};
 
 const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
@@ -108,6 +110,12 @@ pub(crate) struct ProxyOptions {
         default_value = "round-robin"
     )]
     pub(crate) balance: BalanceOption,
+    /// Networks whose clients begin with a PROXY header, as relays send it: addresses, CIDR, localhost (Unix sockets), * (all)
+    #[arg(long, value_name = "LIST")]
+    pub(crate) proxy_protocol_networks: Vec<NetworkList>,
+    /// PROXY header that servers get, so that they see the client's address: none, of version 1, of version 2
+    #[arg(long, value_name = "VERSION", default_value = "off")]
+    pub(crate) server_proxy_protocol: ServerProxyProtocol,
     /// Threads that serve clients [default: one per core]
     #[arg(long, value_name = "NUMBER", value_parser = value::threads, allow_negative_numbers = true)]
     pub(crate) event_threads: Option<NonZeroUsize>,
@@ -123,6 +131,17 @@ pub(crate) enum BalanceOption {
     RoundRobin,
     /// The one with the fewest clients; the first of equals.
     LeastConnections,
+}
+
+/// What servers are told of the client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ServerProxyProtocol {
+    /// Nothing.
+    Off,
+    /// Its address, in a line of text.
+    V1,
+    /// Its address, in binary.
+    V2,
 }
 
 /// Certificates and keys are PEM files.

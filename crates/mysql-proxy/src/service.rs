@@ -14,7 +14,7 @@ use proxy::{Control, Proxy};
 
 use crate::daemon::Caller;
 use crate::log::{Choice, Log};
-use crate::options::{ClientSslMode, Options, Plugin, TlsOptions};
+use crate::options::{ClientSslMode, Options, Plugin, ServerProxyProtocol, TlsOptions};
 use crate::pid_file::PidFile;
 use crate::settings::Settings;
 use crate::{angel, complain, daemon, limits, log, privileges, signals, tls};
@@ -58,6 +58,13 @@ pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> 
         if is_passing && options.script.proxy_lua_script.is_some() {
             tracing::warn!(
                 "--client-ssl-mode=PASSTHROUGH: of clients that use TLS the script sees the connection and nothing else"
+            );
+        }
+        let has_header = options.proxy.server_proxy_protocol != ServerProxyProtocol::Off;
+        if has_header && options.script.proxy_lua_script.is_some() {
+            tracing::warn!(
+                "--server-proxy-protocol: a connection that the script gives to another client keeps the address of the \
+                 client that opened it, and the server lets that other client in as if it came from there"
             );
         }
     }

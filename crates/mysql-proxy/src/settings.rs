@@ -12,11 +12,12 @@ use anyhow::{Context, Result, bail, ensure};
 use backend::{Address, Balance, Role, Target};
 use proxy::{PoolReset, ScriptSettings};
 use script::{OnHookError, OnLoadError, Shared};
+use transport::proxy_protocol::Version;
 
 use crate::log::Choice;
 use crate::options::{
     AddressList, BalanceOption, HookErrorOption, LoadErrorOption, LogOptions, OperatorOptions,
-    Options, Plugin, PoolResetOption,
+    Options, Plugin, PoolResetOption, ServerProxyProtocol,
 };
 
 /// What clients reach when no server is named.
@@ -96,6 +97,13 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     settings.balance = match options.balance {
         BalanceOption::RoundRobin => Balance::RoundRobin,
         BalanceOption::LeastConnections => Balance::LeastConnections,
+    };
+    let networks = options.proxy_protocol_networks.iter();
+    settings.proxy_protocol_networks = networks.flat_map(|list| list.0.iter().copied()).collect();
+    settings.server_proxy_protocol = match options.server_proxy_protocol {
+        ServerProxyProtocol::Off => None,
+        ServerProxyProtocol::V1 => Some(Version::V1),
+        ServerProxyProtocol::V2 => Some(Version::V2),
     };
     settings.workers = options.event_threads.unwrap_or(settings.workers);
     settings.connect_timeout = timeouts.connect.0.unwrap_or(settings.connect_timeout);

@@ -154,11 +154,16 @@ impl Service {
 
 /// Those that are added later, too.
 async fn watch_backends(context: Arc<Context>) {
+    let header: Arc<[u8]> = context.settings.own_header().into();
     let mut watched = 0;
     loop {
         for backend in &context.backends.all()[watched..] {
             let timeouts = context.settings.backend_timeouts();
-            tokio::spawn(probe::watch(Arc::clone(backend), timeouts));
+            tokio::spawn(probe::watch(
+                Arc::clone(backend),
+                timeouts,
+                Arc::clone(&header),
+            ));
             tokio::spawn(pool::watch(Arc::clone(backend)));
             watched += 1;
         }

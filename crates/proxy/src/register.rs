@@ -51,7 +51,7 @@ pub enum Activity {
 #[derive(Debug)]
 pub(crate) struct Entry {
     id: u64,
-    client: Option<SocketAddr>,
+    client: Mutex<Option<SocketAddr>>,
     waker: Waker,
     started: Instant,
     /// What the session is asked: a [`Phase`].
@@ -102,7 +102,7 @@ impl Entry {
     pub(crate) fn new(id: u64, client: Option<SocketAddr>, waker: Waker, phase: Phase) -> Self {
         Self {
             id,
-            client,
+            client: Mutex::new(client),
             waker,
             started: Instant::now(),
             phase: AtomicU8::new(phase as u8),
@@ -131,7 +131,7 @@ impl Entry {
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
         SessionReport {
             id: self.id,
-            client: self.client,
+            client: *self.client.lock().unwrap_or_else(PoisonError::into_inner),
             username: username.clone(),
             backend: self.backend(),
             activity: Activity::from_number(activity & ((1 << Activity::BITS) - 1)),
@@ -182,6 +182,12 @@ impl Registration {
         self.entry.backend.store(number, Ordering::Relaxed);
     }
 
+    /// Where the client is, now that it is known; `None` for a Unix socket.
+    pub(crate) fn comes_from(&self, client: Option<SocketAddr>) {
+        let entry = &self.entry.client;
+        *entry.lock().unwrap_or_else(PoisonError::into_inner) = client;
+    }
+
     /// Who the client is from now on.
     pub(crate) fn known_as(&self, username: &[u8]) {
         let entry = &self.entry.username;
@@ -222,6 +228,8 @@ mod tests {
         assert_eq!(report().activity, Activity::Login);
         let pause = Duration::from_secs(3);
         tokio::time::advance(pause).await;
+        let client = Some(SocketAddr::from(([192, 0, 2, 1], 56324)));
+        session.comes_from(client);
         session.known_as(b"sakila");
         session.at_backend(Some(1));
         session.show(Activity::Command(Command::QUERY), Instant::now());
@@ -229,7 +237,7 @@ mod tests {
         session.show(Activity::Command(Command::QUERY), Instant::now());
         let expected = SessionReport {
             id: 1,
-            client: None,
+            client,
             username: b"sakila".to_vec(),
             backend: Some(1),
             activity: Activity::Command(Command::QUERY),

@@ -1,5 +1,6 @@
 //! One client from accept to close, on one worker, as straight-line code:
 //!
+//! * [`origin`]: where the client comes from
 //! * [`connect`]: a backend is chosen and greets
 //! * [`login`]: the client logs in there
 //! * [`command_phase`]: command by command, until one side ends it; [`scripted`] where a script is asked about each,
@@ -19,6 +20,7 @@ mod last_words;
 mod link;
 mod local_infile;
 mod login;
+mod origin;
 mod past;
 mod pooling;
 mod response;
@@ -48,6 +50,7 @@ use connect::NoBackend;
 use error::{Party, Refusal, SessionError};
 use link::Link;
 use login::LoggedIn;
+use origin::Origin;
 use protocol::response::error_code;
 use script::Script;
 
@@ -109,6 +112,17 @@ pub(crate) async fn run(
     let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
     let registration = context.shutdown.register(peer, waker);
     let id = registration.id();
+    let origin = Origin::read(&mut client, peer, &context.settings);
+    let origin = unless_expired(&registration, origin);
+    let origin = match Box::pin(origin).await.flatten() {
+        Ok(origin) => origin,
+        Err(error) => {
+            Box::pin(refuse(&mut client, &error)).await;
+            return log_end(id, peer, None, &error);
+        }
+    };
+    let peer = origin.client;
+    registration.comes_from(peer);
     let opened = Box::pin(Script::open(&context, &client, peer, worker)).await;
     let mut script = match opened {
         Ok(script) => script,
@@ -126,7 +140,7 @@ pub(crate) async fn run(
     // afterwards.
     let established = Box::pin(establish(
         client,
-        &context,
+        (&context, &origin),
         &registration,
         script.as_deref_mut(),
     ))
@@ -157,6 +171,13 @@ pub(crate) async fn run(
     }
 }
 
+/// Before anybody has greeted.
+async fn refuse(client: &mut Stream, error: &SessionError) {
+    if let SessionError::Refused(refusal) = error {
+        last_words::before_greeting(client, &[refusal.payload_before_greeting()]).await;
+    }
+}
+
 /// From the first command to the last words. What is left of a session that ended between two commands.
 async fn serve(
     mut link: Box<Link>,
@@ -183,11 +204,11 @@ async fn serve(
 /// From the accepted client to one that is logged in, with what it sent behind its login.
 async fn establish(
     mut client: Stream,
-    context: &Context,
+    (context, origin): (&Context, &Origin),
     registration: &Registration,
     mut script: Option<&mut Script>,
 ) -> Result<(Box<LoggedIn>, Vec<u8>), SessionError> {
-    let connect = connect::connect(context, script.as_deref_mut());
+    let connect = connect::connect((context, origin), script.as_deref_mut());
     let login = match (unless_expired(registration, connect).await?, script) {
         (Err(NoBackend::Answered(greeting)), Some(script)) => {
             script_login::log_in(client, greeting, context, script).await
@@ -197,7 +218,7 @@ async fn establish(
             Err(error.into())
         }
         (Ok(connected), script) => {
-            login::log_in(client, connected, context, (registration, script)).await
+            login::log_in(client, connected, (context, origin), (registration, script)).await
         }
     };
     let mut login = Box::new(login?);

@@ -6,6 +6,8 @@ use std::time::Duration;
 use crate::scripts::ScriptSettings;
 use crate::tls::TlsSettings;
 use backend::{Address, Balance, Role, Timeouts};
+use transport::Network;
+use transport::proxy_protocol::{Header, Version};
 
 /// How a connection from the pool becomes the client's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,6 +27,10 @@ pub struct Settings {
     pub listen: Option<Address>,
     /// The servers in option order: read/write first, then read-only.
     pub backends: Vec<(Address, Role)>,
+    /// Clients from there begin with a PROXY header.
+    pub proxy_protocol_networks: Vec<Network>,
+    /// Connections to servers begin with a PROXY header of this version; `None` for none.
+    pub server_proxy_protocol: Option<Version>,
     /// How a new client's backend is chosen.
     pub balance: Balance,
     /// Threads that serve sessions.
@@ -58,6 +64,8 @@ impl Settings {
         Self {
             listen,
             backends,
+            proxy_protocol_networks: Vec::new(),
+            server_proxy_protocol: None,
             balance: Balance::RoundRobin,
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             connect_timeout: Duration::from_secs(2),
@@ -71,6 +79,12 @@ impl Settings {
             script: None,
             tls: TlsSettings::default(),
         }
+    }
+
+    /// What servers are told of connections that are for no client.
+    pub(crate) fn own_header(&self) -> Vec<u8> {
+        let version = self.server_proxy_protocol;
+        version.map_or_else(Vec::new, |version| Header::Local.encode(version))
     }
 
     pub(crate) fn backend_timeouts(&self) -> Timeouts {

@@ -9,6 +9,7 @@
 //! * [`ProxyProcess`]: the proxy, with its log
 //! * [`Client`], [`Login`], [`Connection`]: a client with control over every flag and byte
 //! * [`FaultLink`]: a TCP relay that misbehaves when told to
+//! * [`HaProxy`]: a load balancer that speaks the PROXY protocol
 //! * [`FakeServer`]: a TCP server that does what a test says
 //! * [`command`]: sysbench and the servers' own clients, ready to run
 //! * [`process`], [`ScratchDirectory`], [`wait`]: what these are made of
@@ -18,6 +19,7 @@ pub mod command;
 mod connection;
 mod fake_server;
 mod fault_link;
+mod haproxy;
 mod mariadb;
 mod mysql97;
 pub mod process;
@@ -31,6 +33,7 @@ pub use client::{AuthPath, Client, ClientError, Login, QueryResult};
 pub use connection::Connection;
 pub use fake_server::FakeServer;
 pub use fault_link::{Direction, FaultLink, Faults};
+pub use haproxy::HaProxy;
 pub use mariadb::MariaDb;
 pub use mysql97::{Mysql97, skip};
 pub use process::{Finished, Process};

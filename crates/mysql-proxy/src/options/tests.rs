@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use proxy::Settings;
 use tempfile::NamedTempFile;
+use transport::proxy_protocol::Version;
 
 use super::*;
 use crate::settings;
@@ -113,6 +114,34 @@ fn lists_are_split_and_appended() {
             "f ReadOnly"
         ]
     );
+}
+
+#[test]
+fn networks_are_listed_or_none() {
+    let networks = |arguments: &[&str]| -> Vec<String> {
+        let networks = proxy_settings(arguments).proxy_protocol_networks;
+        networks.iter().map(ToString::to_string).collect()
+    };
+    assert!(networks(&[]).is_empty());
+    assert!(networks(&["--proxy-protocol-networks="]).is_empty());
+    let arguments = [
+        "--proxy-protocol-networks=192.0.2.1, 2001:db8::/32,localhost,",
+        "--proxy-protocol-networks=*",
+    ];
+    assert_eq!(
+        networks(&arguments),
+        ["192.0.2.1/32", "2001:db8::/32", "localhost", "*"]
+    );
+    let error = error(&["--proxy-protocol-networks=192.0.2.1,db1"]);
+    assert!(error.contains("`db1` is no address"), "{error}");
+    for (value, expected) in [
+        ("off", None),
+        ("v1", Some(Version::V1)),
+        ("v2", Some(Version::V2)),
+    ] {
+        let settings = proxy_settings(&["--server-proxy-protocol", value]);
+        assert_eq!(settings.server_proxy_protocol, expected);
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use backend::{Address, AddressError};
+use transport::{Network, NetworkError};
 
 use super::retired;
 
@@ -32,6 +33,26 @@ impl FromStr for AddressList {
                     .parse()
                     .map_err(|error: AddressError| error.to_string()),
             })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
+/// Networks between commas, or nothing at all.
+#[derive(Debug, Clone)]
+pub(crate) struct NetworkList(pub(crate) Vec<Network>);
+
+impl FromStr for NetworkList {
+    type Err = NetworkError;
+
+    fn from_str(text: &str) -> Result<Self, NetworkError> {
+        if text.trim().is_empty() {
+            return Ok(Self(Vec::new()));
+        }
+        let networks = list(text);
+        networks
+            .iter()
+            .map(|network| network.parse())
             .collect::<Result<_, _>>()
             .map(Self)
     }

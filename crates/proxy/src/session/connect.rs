@@ -11,7 +11,8 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::Context;
-use super::error::SessionError;
+use super::error::{Refusal, SessionError};
+use super::origin::Origin;
 use super::script::Script;
 
 /// A backend that has greeted, held for this client.
@@ -84,7 +85,7 @@ pub(super) enum NoBackend {
 /// Tries each backend that is up at most once. One that cannot be reached is marked down; one that refuses with an ERR,
 /// or that we lack the means to connect to, is passed over for this client only. A script is asked before each attempt.
 pub(super) async fn connect(
-    context: &Context,
+    (context, origin): (&Context, &Origin),
     mut script: Option<&mut Script>,
 ) -> Result<Connected, NoBackend> {
     let mut tried = Vec::new();
@@ -96,7 +97,8 @@ pub(super) async fn connect(
             Chosen::Idle(connected) => return Ok(*connected),
         };
         let backend = count.backend();
-        match connect_to(backend, context.settings.backend_timeouts()).await {
+        let timeouts = context.settings.backend_timeouts();
+        match connect_to(backend, timeouts, &origin.server_header).await {
             Ok(greeted) => return Ok(Connected::new(count, greeted)),
             Err(ConnectError::Unreachable(reason)) => backend.mark_down(Instant::now(), &reason),
             Err(ConnectError::Shortage(reason)) => {
@@ -129,10 +131,11 @@ pub(super) async fn connect(
 /// To this one and no other. One that cannot be reached is marked down. The error is the reason.
 pub(super) async fn connect_to_one(
     count: ClientCount,
-    context: &Context,
+    (context, origin): (&Context, &Origin),
 ) -> Result<Connected, String> {
     let backend = count.backend();
-    match connect_to(backend, context.settings.backend_timeouts()).await {
+    let timeouts = context.settings.backend_timeouts();
+    match connect_to(backend, timeouts, &origin.server_header).await {
         Ok(greeted) => Ok(Connected::new(count, greeted)),
         Err(error) => {
             if let ConnectError::Unreachable(reason) = &error {
@@ -183,8 +186,7 @@ async fn choose(
 }
 
 impl NoBackend {
-    /// What stands in the greeting's place. An ERR of ours has no SQLSTATE there: both sides do not know yet what they
-    /// speak.
+    /// What stands in the greeting's place.
     pub(super) fn payloads(&self) -> Vec<Vec<u8>> {
         match self {
             Self::Answered(payloads) => payloads.clone(),
@@ -196,13 +198,8 @@ impl NoBackend {
 }
 
 fn err(message: &str) -> Vec<u8> {
-    let mut payload = Vec::new();
-    let err = ErrPacket {
-        sql_state: None,
-        ..ErrPacket::new(error_code::UNKNOWN_ERROR, ErrPacket::GENERAL_ERROR, message)
-    };
-    err.encode(&mut payload);
-    payload
+    let code = error_code::UNKNOWN_ERROR;
+    Refusal::new(code, ErrPacket::GENERAL_ERROR, message).payload_before_greeting()
 }
 
 impl From<NoBackend> for SessionError {

@@ -185,6 +185,17 @@ impl Refusal {
         ErrPacket::new(self.code, self.sql_state, &self.message).encode(&mut payload);
         payload
     }
+
+    /// The same in the greeting's place. It has no SQLSTATE there: both sides do not know yet what they speak.
+    pub(crate) fn payload_before_greeting(&self) -> Vec<u8> {
+        let mut payload = Vec::new();
+        let err = ErrPacket {
+            sql_state: None,
+            ..ErrPacket::new(self.code, self.sql_state, &self.message)
+        };
+        err.encode(&mut payload);
+        payload
+    }
 }
 
 impl fmt::Display for Refusal {

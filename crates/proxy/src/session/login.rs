@@ -19,11 +19,13 @@ use protocol::{Capabilities, DecodeError, StatusFlags};
 use script::{Hold, Hook};
 use sql::Pin;
 use tokio::time::timeout;
+use transport::proxy_protocol;
 
 use super::Context;
 use super::authentication::{Authentication, Decision, FirstAnswer};
 use super::connect::{self, Connected};
 use super::error::{Party, Refusal, SessionError};
+use super::origin::Origin;
 use super::script::Script;
 use super::{last_words, unless_expired};
 use crate::register::Registration;
@@ -143,7 +145,7 @@ const REPLACED: Pin = Pin::ForGood("a login that the script has replaced");
 pub(super) async fn log_in(
     mut client: Stream,
     mut connected: Connected,
-    context: &Context,
+    (context, origin): (&Context, &Origin),
     (registration, mut script): (&Registration, Option<&mut Script>),
 ) -> Result<LoggedIn, SessionError> {
     let mut start = Start::Greeting(std::mem::take(&mut connected.greeting));
@@ -173,7 +175,8 @@ pub(super) async fn log_in(
                     index,
                     place,
                 } = elsewhere;
-                connected = connect_elsewhere(&mut client, context, &login, (index, place)).await?;
+                let from = (context, origin);
+                connected = connect_elsewhere(&mut client, from, &login, (index, place)).await?;
                 start = Start::Greeted(login);
                 continue;
             }
@@ -591,7 +594,7 @@ fn decided(decision: Decision, client: ClientLogin) -> Result<Admission, Session
 /// The client is told when that backend is not there.
 async fn connect_elsewhere(
     client: &mut Stream,
-    context: &Context,
+    (context, origin): (&Context, &Origin),
     login: &ClientLogin,
     (index, place): (usize, Place),
 ) -> Result<Connected, SessionError> {
@@ -610,7 +613,7 @@ async fn connect_elsewhere(
         return Ok(Connected::reused(idle));
     }
     let connected = match context.backends.take(index) {
-        Some(count) => connect::connect_to_one(count, context).await,
+        Some(count) => connect::connect_to_one(count, (context, origin)).await,
         None => Err("it is down".to_owned()),
     };
     match connected {
@@ -813,6 +816,16 @@ fn bad_handshake(error: &DecodeError) -> SessionError {
     SessionError::Refused(Refusal::new(
         error_code::HANDSHAKE_ERROR,
         *b"08S01",
-        format!("Bad handshake: {error}"),
+        format!("Bad handshake: {error}{}", header_hint(error)),
     ))
+}
+
+/// A relay before us that sends what nobody asked it for. It is not believed.
+fn header_hint(error: &DecodeError) -> &'static str {
+    match error {
+        DecodeError::TooLong { bytes, .. } if proxy_protocol::is_packet_length(*bytes) => {
+            "; it begins as a PROXY header does, and this peer is not in --proxy-protocol-networks"
+        }
+        _ => "",
+    }
 }
