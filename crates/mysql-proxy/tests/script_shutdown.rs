@@ -101,9 +101,10 @@ fn a_script_ends_the_process() {
     let (mut idle, mut asking) = (connect(&proxy), connect(&proxy));
     let result = asking.query("SELECT 'shutdown'").expect("an answer");
     assert_eq!(result.rows.len(), 1);
+    proxy.wait_for_log("the script shuts the proxy down", DEADLINE);
+    proxy.wait_for_log("draining ", DEADLINE);
     is_told(&mut idle);
     is_told(&mut asking);
-    proxy.wait_for_log("the script shuts the proxy down", DEADLINE);
     ends_well(&mut proxy, 2);
 }
 
