@@ -92,20 +92,21 @@ pub fn generated_key_pair(directory: Option<&Path>) -> Result<KeyPair, TlsError>
         return parse(&certificate, &key);
     };
     let (certificate, key) = (directory.join(CERTIFICATE_FILE), directory.join(KEY_FILE));
-    if !key.exists() || !certificate.exists() {
-        let (certificate_pem, key_pem) = generate()?;
-        let write = |path: &Path, pem: &str, mode| {
-            write_new(path, pem, mode).map_err(|source| TlsError::Read {
-                path: path.to_owned(),
-                source,
-            })
+    let is_there = || key.exists() && certificate.exists();
+    if !is_there() {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            |source| TlsError::Read { path, source }
         };
-        fs::create_dir_all(directory).map_err(|source| TlsError::Read {
-            path: directory.to_owned(),
-            source,
-        })?;
-        write(&key, &key_pem, 0o600)?;
-        write(&certificate, &certificate_pem, 0o644)?;
+        fs::create_dir_all(directory).map_err(failed(directory))?;
+        // Of several that start at once one makes it.
+        let lock = File::open(directory).map_err(failed(directory))?;
+        lock.lock().map_err(failed(directory))?;
+        if !is_there() {
+            let (certificate_pem, key_pem) = generate()?;
+            write_new(&key, &key_pem, 0o600).map_err(failed(&key))?;
+            write_new(&certificate, &certificate_pem, 0o644).map_err(failed(&certificate))?;
+        }
     }
     KeyPair::read(&certificate, &key)
 }
@@ -150,6 +151,8 @@ fn write_new(path: &Path, text: &str, mode: u32) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+
     use super::*;
 
     #[test]
@@ -166,6 +169,24 @@ mod tests {
         assert_eq!((mode(KEY_FILE), mode(CERTIFICATE_FILE)), (0o600, 0o644));
         let other = generated_key_pair(None).unwrap();
         assert_ne!(first.chain, other.chain);
+    }
+
+    #[test]
+    fn those_who_start_at_once_have_the_same_certificate() {
+        for _ in 0..20 {
+            let directory = tempfile::tempdir().unwrap();
+            let files = thread::scope(|scope| {
+                let starts = [(); 4].map(|()| {
+                    scope.spawn(|| {
+                        generated_key_pair(Some(directory.path())).unwrap();
+                        let read = |name| fs::read(directory.path().join(name)).unwrap();
+                        (read(KEY_FILE), read(CERTIFICATE_FILE))
+                    })
+                });
+                starts.map(|start| start.join().unwrap())
+            });
+            assert!(files.iter().all(|file| *file == files[0]));
+        }
     }
 
     #[test]
