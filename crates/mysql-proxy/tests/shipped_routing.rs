@@ -274,7 +274,7 @@ fn load_multi_runs_a_router_among_watchers() {
     assert_eq!(proxy.count_in_log("load-multi: "), 0);
 }
 
-/// Transactions of prepared statements from eight threads, and what is left of them.
+/// Transactions from eight threads, prepared where a prepared statement does not hold a shared connection.
 #[test]
 fn sysbench_finds_nothing_wrong() {
     let pair = Pair::start();
@@ -287,19 +287,22 @@ fn sysbench_finds_nothing_wrong() {
     pair.catch_up();
     let all = format!(
         "load_multi = {{ directory = '{}', on_hook_error = 'error',
-           scripts = 'auditing active-queries active-transactions histogram analyze-query' }}",
+           scripts = 'auditing active-queries active-transactions histogram analyze-query rw-splitting' }}",
         shipped::directory().display()
     );
-    for (script, settings) in [
-        ("active-queries", "x = {}"),
-        ("active-transactions", "x = {}"),
-        ("histogram", "x = {}"),
-        ("analyze-query", "x = {}"),
-        ("auditing", "x = {}"),
-        ("load-multi", &all),
+    for (script, settings, shares) in [
+        ("active-queries", "x = {}", false),
+        ("active-transactions", "x = {}", false),
+        ("histogram", "x = {}", false),
+        ("analyze-query", "x = {}", false),
+        ("auditing", "x = {}", false),
+        ("rw-splitting", "x = {}", true),
+        ("load-multi", &all, true),
     ] {
         let (_script, proxy) = pair.proxy_with(script, settings);
-        sysbench(proxy.address(), &["--threads=8", "--time=1", "run"]);
+        let mode = if shares { "disable" } else { "auto" };
+        let mode = format!("--db-ps-mode={mode}");
+        sysbench(proxy.address(), &[&mode, "--threads=8", "--time=1", "run"]);
         for fault in ["(critical)", "(error)", "LOST"] {
             assert_eq!(proxy.count_in_log(fault), 0, "{script}: {fault}");
         }
