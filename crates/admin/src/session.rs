@@ -176,8 +176,10 @@ impl<'a> Session<'a> {
                 };
                 operator.execute(statement).await
             }
-            // A script that should have known it gets what tools know.
-            Err(_) if self.script.is_some() => return Reply::Last(self.error(NO_ANSWER)),
+            // A script that should have known it gets what tools know; a slip of the finger ends nothing.
+            Err(error) if self.script.is_some() => {
+                return Reply::Packets(self.error(&format!("{NO_ANSWER}; {error}")));
+            }
             Err(error) => Answer::Err(error_code::UNKNOWN_ERROR, SQL_STATE, error.to_string()),
         };
         Reply::Packets(answer.payloads(self.capabilities))
