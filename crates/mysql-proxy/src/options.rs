@@ -23,7 +23,7 @@ use crate::defaults_file::{DefaultsFile, Entry};
 use crate::log::{Format, Level};
 pub(crate) use crate::options::usage_error::one_line;
 pub(crate) use crate::options::value::{
-    AddressList, NetworkList, Plugin, PluginList, Seconds, Timeout,
+    AddressList, AlgorithmList, NetworkList, Plugin, PluginList, Seconds, Timeout,
 };
 
 const VERSION: &str = concat!(
@@ -63,6 +63,8 @@ pub(crate) struct Options {
     pub(crate) proxy: ProxyOptions,
     #[command(flatten)]
     pub(crate) tls: TlsOptions,
+    #[command(flatten)]
+    pub(crate) compression: CompressionOptions,
     #[command(flatten)]
     pub(crate) timeouts: TimeoutOptions,
     #[command(flatten)]
@@ -223,6 +225,30 @@ pub(crate) enum ServerSslMode {
     VerifyIdentity,
     /// Where the client has it.
     AsClient,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Compression")]
+pub(crate) struct CompressionOptions {
+    /// What clients are offered, whatever the server can: zlib, zstd, both, or off
+    #[arg(long, value_name = "LIST", default_value = "zlib,zstd")]
+    pub(crate) client_compression: AlgorithmList,
+    /// What servers are asked for: nothing, the same as the client has, zlib, or zstd
+    #[arg(long, value_name = "WAY", default_value = "off")]
+    pub(crate) server_compression: ServerCompressionOption,
+}
+
+/// What servers are asked for, where they offer it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ServerCompressionOption {
+    /// Nothing.
+    Off,
+    /// What the client has.
+    AsClient,
+    /// zlib
+    Zlib,
+    /// zstd
+    Zstd,
 }
 
 #[derive(Debug, Args)]

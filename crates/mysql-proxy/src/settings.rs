@@ -10,14 +10,15 @@ use std::sync::Arc;
 use admin::{Account, Interface};
 use anyhow::{Context, Result, bail, ensure};
 use backend::{Address, Balance, Role, Target};
-use proxy::{PoolReset, ScriptSettings};
+use proxy::{CompressionSettings, PoolReset, ScriptSettings, ServerCompression};
 use script::{OnHookError, OnLoadError, Shared};
+use transport::compression::Algorithm;
 use transport::proxy_protocol::Version;
 
 use crate::log::Choice;
 use crate::options::{
     AddressList, BalanceOption, HookErrorOption, LoadErrorOption, LogOptions, OperatorOptions,
-    Options, Plugin, PoolResetOption, ServerProxyProtocol,
+    Options, Plugin, PoolResetOption, ServerCompressionOption, ServerProxyProtocol,
 };
 
 /// What clients reach when no server is named.
@@ -104,6 +105,15 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
         ServerProxyProtocol::Off => None,
         ServerProxyProtocol::V1 => Some(Version::V1),
         ServerProxyProtocol::V2 => Some(Version::V2),
+    };
+    settings.compression = CompressionSettings {
+        client: all.compression.client_compression.0.clone(),
+        server: match all.compression.server_compression {
+            ServerCompressionOption::Off => ServerCompression::Off,
+            ServerCompressionOption::AsClient => ServerCompression::AsClient,
+            ServerCompressionOption::Zlib => ServerCompression::Always(Algorithm::Zlib),
+            ServerCompressionOption::Zstd => ServerCompression::Always(Algorithm::Zstd),
+        },
     };
     settings.workers = options.event_threads.unwrap_or(settings.workers);
     settings.connect_timeout = timeouts.connect.0.unwrap_or(settings.connect_timeout);

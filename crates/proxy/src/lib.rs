@@ -8,10 +8,11 @@
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
 //! * [`register`]: what others may know of a session, [`shutdown`]: how sessions are told to end
-//! * [`tls`]: where TLS is spoken
+//! * [`tls`]: where TLS is spoken; [`compression`]: where the compressed protocol is
 //! * [`buffer`], [`timer`]: what sessions hold while they wait, and for how long
 
 mod buffer;
+mod compression;
 mod control;
 mod listener;
 mod register;
@@ -31,6 +32,7 @@ use std::thread;
 use std::time::Duration;
 
 use backend::{Backends, pool, probe};
+pub use compression::{CompressionSettings, ServerCompression};
 pub use control::{
     Control, OperatorConnection, OperatorScript, ScriptAnswer, ScriptReport, ScriptSource,
 };

@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use crate::compression::CompressionSettings;
 use crate::scripts::ScriptSettings;
 use crate::tls::TlsSettings;
 use backend::{Address, Balance, Role, Timeouts};
@@ -55,6 +56,8 @@ pub struct Settings {
     pub script: Option<ScriptSettings>,
     /// Where TLS is spoken, at first: [`Control::set_tls`](crate::Control::set_tls) changes it.
     pub tls: TlsSettings,
+    /// Where the compressed protocol is spoken.
+    pub compression: CompressionSettings,
 }
 
 impl Settings {
@@ -78,6 +81,7 @@ impl Settings {
             pool_reset: PoolReset::Auto,
             script: None,
             tls: TlsSettings::default(),
+            compression: CompressionSettings::default(),
         }
     }
 

@@ -60,7 +60,7 @@ impl TlsSettings {
             ClientTlsMode::Required => self.acceptor.is_some(),
             // Both sides are to be alike, so both have to be able to.
             ClientTlsMode::Preferred if self.server_mode == ServerTlsMode::AsClient => {
-                self.acceptor.is_some() && (is_backend_able || is_unix(backend))
+                self.acceptor.is_some() && (is_backend_able || backend.is_unix())
             }
             ClientTlsMode::Preferred => self.acceptor.is_some(),
         }
@@ -77,7 +77,7 @@ impl TlsSettings {
         capabilities: Capabilities,
     ) -> Result<bool, &'static str> {
         let is_able = capabilities.contains(Capabilities::SSL);
-        if is_unix(backend) || backend.is_tls() {
+        if backend.is_unix() || backend.is_tls() {
             return Ok(false);
         }
         let is_needed = match self.server_mode {
@@ -112,10 +112,6 @@ pub(crate) fn server_name(address: &Address) -> Option<ServerName<'static>> {
         }
         Target::Unix(_) => None,
     }
-}
-
-fn is_unix(stream: &Stream) -> bool {
-    matches!(stream, Stream::Unix(_))
 }
 
 impl fmt::Debug for TlsSettings {

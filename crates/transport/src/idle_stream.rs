@@ -9,6 +9,7 @@ use std::task::{Context, Waker};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use crate::Stream;
+use crate::compressed_stream::IdleCompressed;
 use crate::stream::Tls;
 
 /// See [`Stream::into_idle`].
@@ -20,6 +21,8 @@ pub enum IdleStream {
     Unix(UnixStream),
     /// TLS over either, with its keys; its socket is detached.
     Tls(Box<Tls>),
+    /// The compressed protocol over one of these.
+    Compressed(Box<IdleCompressed>),
 }
 
 impl Stream {
@@ -40,6 +43,9 @@ impl Stream {
                 tls.socket_mut().detach()?;
                 IdleStream::Tls(tls)
             }
+            Self::Compressed(compressed) => {
+                IdleStream::Compressed(Box::new(compressed.into_idle()?))
+            }
             Self::Lost => return Err(io::ErrorKind::NotConnected.into()),
         })
     }
@@ -58,6 +64,7 @@ impl IdleStream {
                 tls.socket_mut().attach()?;
                 Stream::Tls(tls)
             }
+            Self::Compressed(idle) => Stream::Compressed(Box::new(idle.awaken()?)),
         })
     }
 
@@ -74,6 +81,7 @@ impl AsFd for IdleStream {
             Self::Tcp(socket) => socket.as_fd(),
             Self::Unix(socket) => socket.as_fd(),
             Self::Tls(tls) => tls.socket().as_fd(),
+            Self::Compressed(idle) => idle.below.as_fd(),
         }
     }
 }

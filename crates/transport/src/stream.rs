@@ -1,4 +1,4 @@
-//! A connection to a client or a server: TCP or a Unix socket, plain or under TLS, behind one type.
+//! A connection to a client or a server: TCP or a Unix socket, plain or under TLS, compressed or not, behind one type.
 
 use std::fmt;
 use std::io;
@@ -14,6 +14,9 @@ use socket2::SockRef;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
+
+use crate::compressed_stream::CompressedStream;
+use crate::compression::{Compression, Role};
 
 /// One end of a connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +45,8 @@ pub enum Stream {
     Unix(UnixStream),
     /// TLS over one of these.
     Tls(Box<Tls>),
+    /// The compressed protocol over one of these.
+    Compressed(Box<CompressedStream>),
     /// A TLS handshake took it and did not give it back.
     Lost,
 }
@@ -69,6 +74,10 @@ macro_rules! each {
             Stream::Unix($inner) => $call,
             Stream::Tls(tls) => {
                 let $inner = &mut tls.0;
+                $call
+            }
+            Stream::Compressed(compressed) => {
+                let $inner = compressed.as_mut();
                 $call
             }
             Stream::Lost => Poll::Ready(Err(lost())),
@@ -113,14 +122,33 @@ impl Stream {
         Ok(())
     }
 
+    /// The compressed protocol from here on: behind the OK of a login. `read` is what was read behind that.
+    pub fn compress(&mut self, role: Role, compression: Compression, read: Vec<u8>) {
+        let below = mem::replace(self, Self::Lost);
+        let compressed = CompressedStream::new(below, role, compression, read);
+        *self = Self::Compressed(Box::new(compressed));
+    }
+
     /// True where nobody on a network can listen.
     pub fn is_secure(&self) -> bool {
-        matches!(self, Self::Unix(_) | Self::Tls(_))
+        matches!(self.below_compression(), Self::Unix(_) | Self::Tls(_))
+    }
+
+    /// True for a Unix socket without TLS.
+    pub fn is_unix(&self) -> bool {
+        matches!(self.below_compression(), Self::Unix(_))
     }
 
     /// True under TLS.
     pub fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        matches!(self.below_compression(), Self::Tls(_))
+    }
+
+    fn below_compression(&self) -> &Self {
+        match self {
+            Self::Compressed(compressed) => compressed.below(),
+            other => other,
+        }
     }
 
     /// Our end; `None` when the connection is gone.
@@ -133,6 +161,7 @@ impl Stream {
                 Socket::Unix(stream) => stream.local_addr().ok().map(|address| unix(&address)),
                 Socket::IdleTcp(_) | Socket::IdleUnix(_) | Socket::Gone => None,
             },
+            Self::Compressed(compressed) => compressed.below().local_address(),
             Self::Lost => None,
         }
     }
@@ -147,6 +176,7 @@ impl Stream {
                 Socket::Unix(stream) => stream.peer_addr().ok().map(|address| unix(&address)),
                 Socket::IdleTcp(_) | Socket::IdleUnix(_) | Socket::Gone => None,
             },
+            Self::Compressed(compressed) => compressed.below().peer_address(),
             Self::Lost => None,
         }
     }
@@ -158,6 +188,7 @@ impl Stream {
             Self::Tcp(stream) => stream.poll_read_ready(context),
             Self::Unix(stream) => stream.poll_read_ready(context),
             Self::Tls(_) => self.poll_peek(context).map_ok(drop),
+            Self::Compressed(compressed) => compressed.poll_read_ready(context),
             Self::Lost => Poll::Ready(Err(lost())),
         }
     }
@@ -174,6 +205,7 @@ impl Stream {
                     let has_bytes = buffered.map(|bytes| !bytes.is_empty());
                     return Poll::Ready(or_end(has_bytes, false));
                 }
+                Self::Compressed(compressed) => return compressed.poll_peek(context),
                 Self::Lost => return Poll::Ready(Err(lost())),
                 Self::Tcp(stream) => {
                     ready!(stream.poll_read_ready(context))?;
@@ -215,6 +247,9 @@ impl AsyncRead for Stream {
                 let read = ready!(Pin::new(&mut tls.0).poll_read(context, buffer));
                 Poll::Ready(or_end(read, ()))
             }
+            Self::Compressed(compressed) => {
+                Pin::new(compressed.as_mut()).poll_read(context, buffer)
+            }
             Self::Lost => Poll::Ready(Err(lost())),
         }
     }
@@ -228,7 +263,7 @@ fn or_end<T>(result: io::Result<T>, end: T) -> io::Result<T> {
     }
 }
 
-/// Under TLS, what was written is on its way only when it was flushed.
+/// Under TLS, and where it is compressed, what was written is on its way only when it was flushed.
 impl AsyncWrite for Stream {
     fn poll_write(
         self: Pin<&mut Self>,
@@ -242,6 +277,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
             Self::Tls(tls) => Pin::new(&mut tls.0).poll_flush(context),
+            Self::Compressed(compressed) => Pin::new(compressed.as_mut()).poll_flush(context),
             Self::Lost => Poll::Ready(Err(lost())),
         }
     }
@@ -269,6 +305,7 @@ impl TryFrom<Stream> for Socket {
             Stream::Tcp(stream) => Ok(Self::Tcp(stream)),
             Stream::Unix(stream) => Ok(Self::Unix(stream)),
             Stream::Tls(_) => Err(io::Error::other("there is TLS already")),
+            Stream::Compressed(_) => Err(io::Error::other("TLS does not begin behind a login")),
             Stream::Lost => Err(lost()),
         }
     }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use backend::{Address, AddressError};
+use transport::compression::Algorithm;
 use transport::{Network, NetworkError};
 
 use super::retired;
@@ -110,6 +111,28 @@ impl FromStr for PluginList {
             )),
         });
         plugins.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+/// Algorithms of compression: a value that names none is `off`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct AlgorithmList(pub(crate) Vec<Algorithm>);
+
+impl FromStr for AlgorithmList {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text == "off" {
+            return Ok(Self(Vec::new()));
+        }
+        let algorithms = list(text).into_iter().map(|name| match name.as_str() {
+            "zlib" => Ok(Algorithm::Zlib),
+            "zstd" => Ok(Algorithm::Zstd),
+            _ => Err(format!(
+                "`{text}` is neither off nor a list of zlib and zstd"
+            )),
+        });
+        algorithms.collect::<Result<_, _>>().map(Self)
     }
 }
 

@@ -30,7 +30,9 @@ pub struct HandshakeResponse41 {
     pub auth_plugin_name: Vec<u8>,
     /// Connection attributes as they came: pairs of lenenc strings, not looked at.
     pub connection_attributes: Option<Vec<u8>>,
-    /// Whatever follows: the zstd level, and fields of later protocol versions.
+    /// 1 to 22; with ZSTD_COMPRESSION only.
+    pub zstd_level: Option<u8>,
+    /// Whatever follows: fields of later protocol versions.
     pub rest: Vec<u8>,
 }
 
@@ -67,6 +69,9 @@ impl HandshakeResponse41 {
             let attributes = reader.lenenc_bytes("connection attributes")?;
             response.connection_attributes = Some(attributes.to_vec());
         }
+        if capabilities.contains(Capabilities::ZSTD_COMPRESSION) && !reader.is_empty() {
+            response.zstd_level = Some(reader.u8("zstd level")?);
+        }
         response.rest = reader.rest().to_vec();
         Ok(response)
     }
@@ -96,10 +101,19 @@ impl HandshakeResponse41 {
         if has(Capabilities::PLUGIN_AUTH) {
             writer.nul_bytes(&self.auth_plugin_name);
         }
-        if has(Capabilities::CONNECT_ATTRS)
-            && let Some(attributes) = &self.connection_attributes
-        {
-            writer.lenenc_bytes(attributes);
+        let zstd_level = self
+            .zstd_level
+            .filter(|_| has(Capabilities::ZSTD_COMPRESSION));
+        if has(Capabilities::CONNECT_ATTRS) {
+            match &self.connection_attributes {
+                Some(attributes) => writer.lenenc_bytes(attributes),
+                // What follows would be read as theirs.
+                None if zstd_level.is_some() => writer.lenenc_bytes(&[]),
+                None => {}
+            }
+        }
+        if let Some(level) = zstd_level {
+            writer.u8(level);
         }
         writer.bytes(&self.rest);
     }
@@ -176,6 +190,7 @@ mod tests {
             database: b"test".to_vec(),
             auth_plugin_name: b"mysql_native_password".to_vec(),
             connection_attributes: Some(b"\x03_os\x05Linux".to_vec()),
+            zstd_level: None,
             rest: Vec::new(),
         }
     }
@@ -202,6 +217,31 @@ mod tests {
             let decoded = HandshakeResponse41::decode(&encoded(&response));
             assert_eq!(decoded, Ok(response));
         }
+    }
+
+    /// `mysql --compression-algorithms=zstd --zstd-compression-level=7`, but for its attributes.
+    #[test]
+    fn the_level_of_zstd_stands_behind_the_attributes() {
+        let with = HandshakeResponse41 {
+            capabilities: mariadb_client().capabilities | Capabilities::ZSTD_COMPRESSION,
+            zstd_level: Some(7),
+            ..mariadb_client()
+        };
+        let payload = encoded(&with);
+        assert_eq!(payload.last(), Some(&7));
+        assert_eq!(payload.len(), encoded(&mariadb_client()).len() + 1);
+        assert_eq!(HandshakeResponse41::decode(&payload), Ok(with.clone()));
+        let without_attributes = HandshakeResponse41 {
+            connection_attributes: None,
+            ..with.clone()
+        };
+        let decoded = HandshakeResponse41::decode(&encoded(&without_attributes)).unwrap();
+        assert_eq!(decoded.zstd_level, Some(7));
+        let without_flag = HandshakeResponse41 {
+            capabilities: mariadb_client().capabilities,
+            ..with
+        };
+        assert_eq!(encoded(&without_flag), encoded(&mariadb_client()));
     }
 
     #[test]

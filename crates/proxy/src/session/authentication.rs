@@ -23,6 +23,7 @@ use protocol::response::{ErrPacket, OkPacket, error_code};
 use rustls_pki_types::ServerName;
 use tokio::time::{sleep, timeout};
 use tokio_rustls::{TlsAcceptor, TlsConnector};
+use transport::compression::{Compression, Role};
 
 use super::Context;
 use super::error::{Party, Refusal, SessionError};
@@ -60,6 +61,8 @@ pub(super) struct Authentication<'a> {
     key_offer: Option<KeyOffer>,
     /// The password itself, to be encrypted with the key that the backend was asked for.
     pub(super) password: Option<Vec<u8>>,
+    /// What the backend was asked for: behind its OK.
+    pub(super) backend_compression: Option<Compression>,
     /// The backend spoke last and waits.
     pub(super) is_backend_waiting: bool,
     /// Packets of the backend so far.
@@ -133,6 +136,7 @@ impl<'a> Authentication<'a> {
             key_request: None,
             key_offer: None,
             password: None,
+            backend_compression: None,
             is_backend_waiting: true,
             backend_packets: 0,
             is_reused: false,
@@ -240,6 +244,13 @@ impl<'a> Authentication<'a> {
             .map_err(|error| SessionError::Tls(Party::Backend, error))?;
         self.is_backend_waiting = true;
         Ok(())
+    }
+
+    /// What the backend was asked for begins behind its OK, where nothing was read yet.
+    pub(super) fn compress_backend(&mut self) {
+        if let Some(compression) = self.backend_compression.take() {
+            self.backend.compress(Role::Client, compression, Vec::new());
+        }
     }
 
     /// Both sides' connections.

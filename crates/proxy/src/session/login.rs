@@ -1,7 +1,8 @@
 //! The client logs in at its backend: the backend's greeting goes to the client, the client's answer back. The proxy
 //! knows no password.
 //!
-//! Both sides end up speaking alike: what the backend offers and we cannot relay as it comes is masked in the greeting.
+//! Both sides end up speaking alike: what the backend offers and we cannot relay as it comes is masked in the greeting. TLS and
+//! compression are each side's own.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use protocol::{Capabilities, DecodeError, StatusFlags};
 use script::{Hold, Hook};
 use sql::Pin;
 use tokio::time::timeout;
+use transport::compression::{Compression, Role};
 use transport::proxy_protocol;
 
 use super::Context;
@@ -28,14 +30,14 @@ use super::error::{Party, Refusal, SessionError};
 use super::origin::Origin;
 use super::script::Script;
 use super::{last_words, unless_expired};
+use crate::compression::{COMPRESSED, CompressionSettings, agreed};
 use crate::register::Registration;
 use crate::tls::{ClientTlsMode, TlsSettings, server_name};
 
 /// What both sides may agree on. The rest needs the proxy's help (TLS, compression) or is unknown to it.
 const RELAYED: Capabilities = Capabilities::from_bits_retain(0x3f_ffff_ffff)
     .difference(Capabilities::SSL)
-    .difference(Capabilities::COMPRESS)
-    .difference(Capabilities::ZSTD_COMPRESSION)
+    .difference(COMPRESSED)
     .difference(Capabilities::MARIADB_COM_MULTI);
 
 /// A client that was let in, by its backend or by the script alone.
@@ -68,10 +70,13 @@ enum Admission {
 }
 
 /// A client that has been greeted and has said who it is.
+#[derive(Default)]
 struct ClientLogin {
     response: HandshakeResponse41,
     /// What was agreed on with it.
     capabilities: Capabilities,
+    /// Begins behind the OK.
+    compression: Option<Compression>,
     /// Of its packet.
     sequence_id: u8,
     /// The script has replaced the login by one of other capabilities.
@@ -110,6 +115,7 @@ struct Server<'a> {
     index: usize,
     address: &'a Address,
     tls: &'a TlsSettings,
+    compression: &'a CompressionSettings,
     handshake: &'a HandshakeV10,
     /// Of an idle connection.
     session: Option<&'a ServerSession>,
@@ -118,7 +124,7 @@ struct Server<'a> {
 impl<'a> Server<'a> {
     fn new(
         backend: &'a Backend,
-        tls: &'a TlsSettings,
+        (tls, compression): (&'a TlsSettings, &'a CompressionSettings),
         handshake: &'a HandshakeV10,
         session: Option<&'a ServerSession>,
     ) -> Self {
@@ -126,8 +132,18 @@ impl<'a> Server<'a> {
             index: backend.index(),
             address: backend.address(),
             tls,
+            compression,
             handshake,
             session,
+        }
+    }
+
+    /// What a client may have with us. One that goes on to the backend under TLS of theirs may have it with that.
+    fn offered_compression(&self) -> Capabilities {
+        let offered = self.compression.offered();
+        match self.tls.client_mode {
+            ClientTlsMode::Passthrough => offered & self.handshake.capabilities,
+            _ => offered,
         }
     }
 }
@@ -155,18 +171,12 @@ pub(super) async fn log_in(
         let exchange = exchange((&mut client, reader), connected, start, with);
         let (admission, left) = exchange.await?;
         let mut is_tunnel = false;
-        let (username, capabilities, status) = match admission {
-            Admission::Backend(login, status) => {
-                (login.response.username, login.capabilities, status)
-            }
-            Admission::Script(login) => (
-                login.response.username,
-                login.capabilities,
-                StatusFlags::AUTOCOMMIT,
-            ),
+        let (login, status) = match admission {
+            Admission::Backend(login, status) => (login, status),
+            Admission::Script(login) => (login, StatusFlags::AUTOCOMMIT),
             Admission::Tunnel => {
                 is_tunnel = true;
-                (Vec::new(), Capabilities::empty(), StatusFlags::AUTOCOMMIT)
+                (ClientLogin::default(), StatusFlags::AUTOCOMMIT)
             }
             Admission::Elsewhere(elsewhere) => {
                 reader = left.reader;
@@ -181,15 +191,19 @@ pub(super) async fn log_in(
                 continue;
             }
         };
+        let mut rest = left.reader.into_rest();
+        if let Some(compression) = login.compression {
+            client.compress(Role::Server, compression, std::mem::take(&mut rest));
+        }
         return Ok(LoggedIn {
             client,
-            username,
+            username: login.response.username,
             backend: left.backend,
             session: left.session,
-            capabilities,
+            capabilities: login.capabilities,
             status,
             nonce: left.nonce,
-            rest: left.reader.into_rest(),
+            rest,
             is_tunnel,
         });
     }
@@ -234,7 +248,8 @@ async fn exchange(
     );
     let traces = traces_behind_login(session.as_deref());
     let tls = context.tls();
-    let server = Server::new(count.backend(), &tls, &handshake, session.as_deref());
+    let settings = (&*tls, &context.settings.compression);
+    let server = Server::new(count.backend(), settings, &handshake, session.as_deref());
     let attempt = attempt(&mut login, start, server);
     let outcome = unless_expired(registration, attempt).await.flatten();
     let sequence_id = login.client_sequence_id;
@@ -416,6 +431,7 @@ async fn greet(
         .tls
         .is_offered(login.streams().1, server.handshake.capabilities);
     offered.set(Capabilities::SSL, offers_tls);
+    offered |= server.offered_compression();
     HandshakeV10::patch_capabilities(&mut greeting, offered)
         .map_err(|error| SessionError::Malformed(Party::Backend, error))?;
     // A greeting that is said again was shown before.
@@ -430,28 +446,36 @@ async fn greet(
         return Ok(Admission::Tunnel);
     };
     let mut response = decode(&payload)?;
+    let compression = agreed(response.capabilities & offered, response.zstd_level);
     // What was not offered is not for the backend to see; the rest stays the client's business.
     let masked = server.handshake.capabilities - offered;
-    response.capabilities -= masked | Capabilities::SSL;
-    let agreed = response.capabilities & offered;
-    let capabilities = server.tls.pool_key(login.streams().0, agreed);
+    response.capabilities -= masked | Capabilities::SSL | COMPRESSED;
+    let spoken = response.capabilities & offered;
+    let capabilities = server.tls.pool_key(login.streams().0, spoken);
     let sequence_id = login.client_sequence_id;
-    HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
-        .map_err(|error| SessionError::Malformed(Party::Client, error))?;
-    let mut client = ClientLogin {
+    match response.zstd_level.take() {
+        // A flag with a field.
+        Some(_) => encode(&response, &mut payload),
+        None => HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
+            .map_err(|error| SessionError::Malformed(Party::Client, error))?,
+    }
+    let decision = ask_script(login, &response, capabilities).await?;
+    let mut replaced = None;
+    if let ReadAuth::Replace(packet) = &decision {
+        response = decode(packet)?;
+        let said = response.capabilities & (offered - Capabilities::SSL - COMPRESSED);
+        replaced = (said != spoken).then_some(REPLACED);
+        payload.clone_from(packet);
+    }
+    let client = ClientLogin {
         response,
         capabilities,
+        compression,
         sequence_id,
-        replaced: None,
+        replaced,
     };
-    match ask_script(login, &client.response, capabilities).await? {
-        ReadAuth::Forward => {}
-        ReadAuth::Replace(packet) => {
-            client.response = decode(&packet)?;
-            let said = client.response.capabilities & (offered - Capabilities::SSL);
-            client.replaced = (said != agreed).then_some(REPLACED);
-            payload = packet;
-        }
+    match decision {
+        ReadAuth::Forward | ReadAuth::Replace(_) => {}
         ReadAuth::Admit => return Ok(Admission::Script(client)),
         ReadAuth::Elsewhere(index, place) => {
             return Ok(Admission::Elsewhere(Elsewhere {
@@ -465,7 +489,7 @@ async fn greet(
     match server.session {
         Some(session) => reuse(login, client, (server.index, session)).await,
         None => {
-            send_login(login, payload, &client.response, server).await?;
+            send_login(login, payload, &client, server).await?;
             decide(login, client).await
         }
     }
@@ -498,6 +522,7 @@ async fn switch(
         ..client.response.clone()
     }
     .encode(&mut payload);
+    ask_for_compression(login, &mut payload, (client.compression, server))?;
     secure(login, &mut payload, server).await?;
     login.send_backend(&payload).await?;
     decide(login, client).await
@@ -581,6 +606,9 @@ async fn decide(
     client: ClientLogin,
 ) -> Result<Admission, SessionError> {
     let decision = login.run().await?;
+    if let Decision::Accepted(_) = decision {
+        login.compress_backend();
+    }
     decided(decision, client)
 }
 
@@ -692,14 +720,16 @@ async fn ask_script(
     }
 }
 
-/// The client's login, under TLS where that is wanted.
+/// The client's login, compressed and under TLS where that is wanted.
 async fn send_login(
     login: &mut Authentication<'_>,
     mut payload: Vec<u8>,
-    response: &HandshakeResponse41,
+    client: &ClientLogin,
     server: Server<'_>,
 ) -> Result<(), SessionError> {
+    let response = &client.response;
     login.plugin_name.clone_from(&response.auth_plugin_name);
+    ask_for_compression(login, &mut payload, (client.compression, server))?;
     // How a password crosses depends on whether the backend's side is secure, so that comes first.
     secure(login, &mut payload, server).await?;
     let answer = login.first_answer(&response.auth_plugin_name, &response.auth_response)?;
@@ -711,16 +741,40 @@ async fn send_login(
         }
         FirstAnswer::OfferKey(_) => login.password_under_our_key().await?,
     };
-    payload.clear();
-    let mut capabilities = response.capabilities;
-    capabilities.set(Capabilities::SSL, login.streams().1.is_tls());
-    HandshakeResponse41 {
-        capabilities,
+    let response = HandshakeResponse41 {
         auth_response,
-        ..response.clone()
-    }
-    .encode(&mut payload);
+        ..decode(&payload)?
+    };
+    encode(&response, &mut payload);
     login.send_backend(&payload).await
+}
+
+/// The backend is told in its login, before anything of TLS: servers look at the flags of the request for that.
+fn ask_for_compression(
+    login: &mut Authentication<'_>,
+    payload: &mut Vec<u8>,
+    (client, server): (Option<Compression>, Server<'_>),
+) -> Result<(), SessionError> {
+    let wanted = server
+        .compression
+        .with_backend(client, server.handshake.capabilities);
+    login.backend_compression = wanted;
+    let mut response = decode(payload)?;
+    if wanted.is_none() && !response.capabilities.intersects(COMPRESSED) {
+        return Ok(());
+    }
+    response.capabilities -= COMPRESSED;
+    if let Some(wanted) = wanted {
+        response.capabilities |= wanted.algorithm.capability();
+        response.zstd_level = Some(wanted.level);
+    }
+    encode(&response, payload);
+    Ok(())
+}
+
+fn encode(response: &HandshakeResponse41, payload: &mut Vec<u8>) {
+    payload.clear();
+    response.encode(payload);
 }
 
 /// TLS with the backend, where it is wanted, before it gets this login.

@@ -10,11 +10,13 @@ use protocol::{Capabilities, StatusFlags};
 use script::Hook;
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
+use transport::compression::{Compression, Role};
 
 use super::error::{Party, SessionError};
 use super::login::{LoggedIn, decode};
 use super::script::Script;
 use super::{Context, last_words};
+use crate::compression::{COMPRESSED, agreed};
 
 /// Whoever answers the script's greeting is let in unless `read_auth` says otherwise.
 pub(super) async fn log_in(
@@ -29,19 +31,24 @@ pub(super) async fn log_in(
         sequence_id: u8::MAX,
     };
     let outcome = exchange.run(greeting, context, script).await;
-    let (sequence_id, rest) = (exchange.sequence_id, exchange.reader.into_rest());
+    let (sequence_id, mut rest) = (exchange.sequence_id, exchange.reader.into_rest());
     match outcome {
-        Ok((username, capabilities)) => Ok(LoggedIn {
-            client,
-            username,
-            backend: None,
-            session: None,
-            capabilities,
-            status: StatusFlags::AUTOCOMMIT,
-            nonce: Vec::new(),
-            rest,
-            is_tunnel: false,
-        }),
+        Ok((username, capabilities, compression)) => {
+            if let Some(compression) = compression {
+                client.compress(Role::Server, compression, std::mem::take(&mut rest));
+            }
+            Ok(LoggedIn {
+                client,
+                username,
+                backend: None,
+                session: None,
+                capabilities,
+                status: StatusFlags::AUTOCOMMIT,
+                nonce: Vec::new(),
+                rest,
+                is_tunnel: false,
+            })
+        }
         Err(error) => {
             last_words::tell(&mut client, sequence_id, &error, "(script)").await;
             Err(error)
@@ -63,7 +70,7 @@ impl ScriptLogin<'_> {
         greeting: Vec<Vec<u8>>,
         context: &Context,
         script: &mut Script,
-    ) -> Result<(Vec<u8>, Capabilities), SessionError> {
+    ) -> Result<(Vec<u8>, Capabilities, Option<Compression>), SessionError> {
         let handshake = greeting
             .first()
             .map(|payload| HandshakeV10::decode(payload));
@@ -92,7 +99,9 @@ impl ScriptLogin<'_> {
             _ => vec![ok(capabilities)],
         };
         self.send(&answer).await?;
-        Ok((response.username, capabilities))
+        // The script's greeting says what is offered.
+        let compression = agreed(capabilities, response.zstd_level);
+        Ok((response.username, capabilities - COMPRESSED, compression))
     }
 
     async fn send(&mut self, payloads: &[Vec<u8>]) -> Result<(), SessionError> {

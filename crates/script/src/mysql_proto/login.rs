@@ -167,6 +167,7 @@ fn to_response_packet(given: &Given<'_>) -> Result<Vec<u8>> {
         database,
         auth_plugin_name: given.nul_text("auth_plugin_name")?,
         connection_attributes: Some(Vec::new()),
+        zstd_level: None,
         rest: Vec::new(),
     };
     Ok(encoded(|out| response.encode(out)))

@@ -261,6 +261,7 @@ impl Login {
             connection_attributes: capabilities
                 .contains(Capabilities::CONNECT_ATTRS)
                 .then(|| encode_attributes(&self.attributes)),
+            zstd_level: None,
             rest: Vec::new(),
         };
         let mut payload = Vec::new();
