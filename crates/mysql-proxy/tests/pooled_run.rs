@@ -22,7 +22,7 @@ use scripted::ScriptFile;
 
 const CLIENTS: usize = 200;
 const CONNECTIONS: usize = 8;
-const SECONDS: u64 = 12;
+const SECONDS: u64 = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at the connections.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -262,11 +262,12 @@ impl Run {
         Duration::from_secs(seconds.unwrap_or(SECONDS))
     }
 
-    fn run(mut self) {
+    fn run(mut self, more: &[&str]) {
         let seed = self.seed;
         let script = ScriptFile::new(SCRIPT);
         let servers: Vec<_> = self.servers.iter().collect();
-        let mut proxy = script.proxy(&servers, &["--proxy-pool-wait=2", "--event-threads=2"]);
+        let options = ["--proxy-pool-wait=2", "--event-threads=2"];
+        let mut proxy = script.proxy(&servers, &[&options, more].concat());
         let crowd = Crowd::default();
         let expected = self.expected.clone();
         thread::scope(|scope| {
@@ -381,13 +382,20 @@ fn kill(server: &Server, state: &str, random: &mut Random) {
 
 #[test]
 fn no_row_reaches_another_client_on_mariadb() {
-    Run::new(vec![MariaDb::start(&[]), MariaDb::start(&[])]).run();
+    Run::new(vec![MariaDb::start(&[]), MariaDb::start(&[])]).run(&[]);
 }
 
 #[test]
 fn no_row_reaches_another_client_on_mysql97() {
     if let Some(server) = Mysql97::start(&[]) {
-        Run::new(vec![server]).run();
+        Run::new(vec![server]).run(&[]);
+    }
+}
+
+#[test]
+fn no_row_reaches_another_client_under_tls() {
+    if let Some(server) = Mysql97::start(&[]) {
+        Run::new(vec![server]).run(&["--server-ssl-mode=REQUIRED"]);
     }
 }
 

@@ -447,6 +447,48 @@ fn the_last_insert_id_is_the_clients_own_or_an_error() {
     });
 }
 
+/// Not every response says that there is another insert id.
+#[test]
+fn insert_ids_that_no_answer_tells_of_are_nobody_elses() {
+    each_server(&[], |server| {
+        server.query(
+            "CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY, a INT UNIQUE) ENGINE = MyISAM",
+        );
+        let mut texts = vec![
+            "INSERT INTO test.t (a) VALUES (1); SELECT 1",
+            // The first row stays.
+            "INSERT INTO test.t (a) VALUES (2), (1)",
+            "LOAD DATA LOCAL INFILE 'x' INTO TABLE test.t (a)",
+            "CREATE TABLE test.u (id INT AUTO_INCREMENT PRIMARY KEY) SELECT NULL AS id, 5 AS a",
+        ];
+        if is_mariadb(server) {
+            texts.push("INSERT INTO test.t (a) VALUES (6) RETURNING id");
+            texts.push("ANALYZE INSERT INTO test.t (a) VALUES (7)");
+        }
+        for sql in texts {
+            let (_script, proxy) = sharing(server, &[]);
+            let login = app().with(Capabilities::LOCAL_FILES);
+            let (mut one, mut other) = (log_in(&login, &proxy), log_in(&login, &proxy));
+            match sql.starts_with("LOAD") {
+                true => load(&mut one, sql, b"3\n4\n"),
+                // The second row may be a duplicate.
+                false => drop(one.query_all(sql)),
+            }
+            // No hook runs behind a file.
+            one.ping().expect("an OK");
+            assert_eq!(value(&mut other, "SELECT LAST_INSERT_ID()"), "0", "{sql}");
+            // Nor is a count that another result hides.
+            one.query_all("SELECT 1 UNION SELECT 2; DO 1")
+                .expect("two results");
+            assert_eq!(
+                code(other.query("SELECT FOUND_ROWS()")),
+                Some(1105),
+                "{sql}"
+            );
+        }
+    });
+}
+
 #[test]
 fn counts_and_warnings_are_of_the_clients_own_statement_or_an_error() {
     each_server(&[], |server| {
@@ -516,6 +558,18 @@ fn a_setting_that_is_too_long_keeps_the_connection() {
     assert_kept(&mut one, &proxy);
 }
 
+/// The server gets this file.
+fn load(client: &mut Client, sql: &str, file: &[u8]) {
+    client.send_query(sql).expect("sent");
+    let request = client.read_payload().expect("a request for the file");
+    assert_eq!(request[0], 0xfb);
+    let connection = client.connection();
+    let next = connection.send_payload(2, file).expect("sent");
+    connection.send_payload(next, b"").expect("sent");
+    let (_, answer) = connection.read_packet().expect("an OK");
+    assert_eq!(answer[0], 0);
+}
+
 #[test]
 fn variables_that_a_file_has_set_keep_the_connection() {
     let server = MariaDb::start(&[]);
@@ -523,14 +577,8 @@ fn variables_that_a_file_has_set_keep_the_connection() {
     let (_script, proxy) = sharing(&server, &[]);
     let login = app().with(Capabilities::LOCAL_FILES);
     let mut one = log_in(&login, &proxy);
-    one.send_query("LOAD DATA LOCAL INFILE 'x' INTO TABLE test.t (@hidden) SET a = @hidden")
-        .expect("sent");
-    let request = one.read_payload().expect("a request for the file");
-    assert_eq!(request[0], 0xfb);
-    let next = one.connection().send_payload(2, b"1\n2\n").expect("sent");
-    one.connection().send_payload(next, b"").expect("sent");
-    let (_, answer) = one.connection().read_packet().expect("an OK");
-    assert_eq!(answer[0], 0);
+    let sql = "LOAD DATA LOCAL INFILE 'x' INTO TABLE test.t (@hidden) SET a = @hidden";
+    load(&mut one, sql, b"1\n2\n");
     assert_kept_from(&login, &mut one, &proxy);
 }
 

@@ -66,6 +66,10 @@ pub struct Summary {
     pub warnings: u16,
     /// Of a COM_STMT_PREPARE_OK.
     pub statement_id: Option<u32>,
+    /// Any of the results had an insert id.
+    pub has_insert_id: bool,
+    /// Any of them was a resultset.
+    pub has_resultset: bool,
     /// The response ended with an ERR, whatever came before it.
     pub is_err: bool,
     /// A packet had not the sequence id that follows: it may be none of this response.
@@ -341,6 +345,7 @@ impl ResponseTracker {
         self.summary.warnings = head.warnings;
         self.summary.affected_rows = Some(head.affected_rows);
         self.summary.last_insert_id = Some(head.last_insert_id);
+        self.summary.has_insert_id |= head.last_insert_id > 0;
         Ok(())
     }
 
@@ -363,6 +368,7 @@ impl ResponseTracker {
         }
         self.summary.affected_rows = None;
         self.summary.last_insert_id = None;
+        self.summary.has_resultset = true;
         let count = ColumnCount::decode_head(prefix, self.capabilities)?;
         Ok(self.definitions(match count.has_definitions {
             true => count.columns,

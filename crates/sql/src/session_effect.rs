@@ -79,9 +79,12 @@ pub struct Setting {
 impl SessionEffects {
     /// Of a text as it is sent in COM_QUERY. Takes time linear in its length.
     pub fn of(text: &[u8]) -> Self {
-        match is_plainly_harmless(text) {
-            true => Self::default(),
-            false => Self::read(text),
+        match plainly_harmless(text) {
+            Some(recall) => Self {
+                recall,
+                ..Self::default()
+            },
+            None => Self::read(text),
         }
     }
 
@@ -120,6 +123,9 @@ impl SessionEffects {
         }
         effects.add(&statement);
         effects.is_compound |= statements > 1;
+        if statements > 1 && effects.recall.contains(Recall::INSERTS) {
+            effects.recall |= Recall::SETS_INSERT_ID;
+        }
         effects
     }
 
@@ -148,9 +154,7 @@ impl SessionEffects {
         let Some(kind) = statement.kind else {
             return;
         };
-        if statement.asks_warnings {
-            self.recall |= Recall::WARNINGS;
-        }
+        self.recall |= statement.recall;
         match kind {
             Kind::Pin(pin) => self.pin(pin),
             Kind::Use if !statement.is_split => match used_by(&statement.tokens) {
@@ -221,7 +225,10 @@ enum Kind {
     Begin,
     Create,
     Drop,
+    Explain,
     Flush,
+    Insert,
+    Load,
     Show,
     Pin(Pin),
 }
@@ -233,12 +240,11 @@ impl Kind {
         }
         let word = token.raw.to_ascii_uppercase();
         match word.as_slice() {
-            b"SELECT" | b"INSERT" | b"UPDATE" | b"DELETE" | b"REPLACE" | b"WITH" | b"VALUES"
-            | b"TABLE" | b"DESCRIBE" | b"DESC" | b"EXPLAIN" | b"ANALYZE" | b"ALTER"
+            b"SELECT" | b"UPDATE" | b"DELETE" | b"WITH" | b"VALUES" | b"TABLE" | b"ALTER"
             | b"TRUNCATE" | b"RENAME" | b"GRANT" | b"REVOKE" | b"OPTIMIZE" | b"CHECK"
             | b"CHECKSUM" | b"REPAIR" | b"COMMIT" | b"ROLLBACK" | b"START" | b"SAVEPOINT"
-            | b"RELEASE" | b"DO" | b"LOAD" | b"KILL" | b"RESET" | b"PURGE" | b"CHANGE"
-            | b"STOP" | b"UNLOCK" | b"HELP" | b"CACHE" | b"INSTALL" | b"UNINSTALL" | b"IMPORT" => {
+            | b"RELEASE" | b"DO" | b"KILL" | b"RESET" | b"PURGE" | b"CHANGE" | b"STOP"
+            | b"UNLOCK" | b"HELP" | b"CACHE" | b"INSTALL" | b"UNINSTALL" | b"IMPORT" => {
                 Self::Harmless
             }
             b"SET" => Self::Set,
@@ -248,6 +254,9 @@ impl Kind {
             b"DROP" => Self::Drop,
             b"FLUSH" => Self::Flush,
             b"SHOW" => Self::Show,
+            b"INSERT" | b"REPLACE" => Self::Insert,
+            b"LOAD" => Self::Load,
+            b"EXPLAIN" | b"ANALYZE" | b"DESCRIBE" | b"DESC" => Self::Explain,
             b"LOCK" => Self::Pin(Pin::UntilReset("LOCK TABLES")),
             b"HANDLER" => Self::Pin(Pin::UntilReset("HANDLER")),
             b"XA" => Self::Pin(Pin::UntilReset("XA")),
@@ -256,6 +265,15 @@ impl Kind {
             b"CALL" => Self::Pin(Pin::ForGood("CALL")),
             b"BINLOG" => Self::Pin(Pin::ForGood("BINLOG")),
             _ => Self::Pin(Pin::ForGood("a statement that is not known")),
+        }
+    }
+
+    /// What its responses do not tell.
+    fn recall(self) -> Recall {
+        match self {
+            Self::Insert => Recall::INSERTS,
+            Self::Load => Recall::SETS_INSERT_ID,
+            _ => Recall::empty(),
         }
     }
 }
@@ -270,8 +288,8 @@ struct Statement<'a> {
     /// A part of it stands in an executed comment, so that what it says depends on the server's version.
     is_split: bool,
     pin: Option<Pin>,
-    /// SHOW WARNINGS and its like.
-    asks_warnings: bool,
+    /// By its first words.
+    recall: Recall,
     /// The word behind the first one has been read.
     has_second_word: bool,
     /// Those of SET and USE behind the first word, [`TOKENS_MAX`] at most.
@@ -281,7 +299,9 @@ struct Statement<'a> {
 impl<'a> Statement<'a> {
     fn push(&mut self, token: Token<'a>, comment: usize) {
         let Some(kind) = self.kind else {
-            self.kind = Some(Kind::of(&token));
+            let kind = Kind::of(&token);
+            self.recall = kind.recall();
+            self.kind = Some(kind);
             self.comment = comment;
             return;
         };
@@ -302,8 +322,14 @@ impl<'a> Statement<'a> {
             Kind::Drop if is(b"DATABASE") || is(b"SCHEMA") => pin(Pin::ForGood("DROP DATABASE")),
             Kind::Flush if is(b"LOCK") || is(b"EXPORT") => pin(Pin::UntilReset("FLUSH TABLES")),
             Kind::Begin if !is(b"WORK") => pin(Pin::ForGood("a compound statement")),
-            Kind::Show if !self.has_second_word => {
-                self.asks_warnings |= is(b"WARNINGS") || is(b"ERRORS") || is(b"COUNT");
+            Kind::Show
+                if !self.has_second_word && (is(b"WARNINGS") || is(b"ERRORS") || is(b"COUNT")) =>
+            {
+                self.recall |= Recall::WARNINGS;
+            }
+            // MariaDB's ANALYZE runs it.
+            Kind::Explain if is(b"INSERT") || is(b"REPLACE") => {
+                self.recall |= Recall::SETS_INSERT_ID;
             }
             _ if keeps_tokens && self.tokens.len() < TOKENS_MAX => self.tokens.push(token),
             _ => {}
@@ -340,8 +366,9 @@ fn used_by(tokens: &[Token<'_>]) -> Option<Vec<u8>> {
     is_name.then(|| name.text.to_vec())
 }
 
-/// The statements that make up nearly all of a load, if nothing in them can have an effect. Looks at few bytes one by one.
-fn is_plainly_harmless(text: &[u8]) -> bool {
+/// The statements that make up nearly all of a load, if nothing in them can have an effect beside an insert id. Looks at few
+/// bytes one by one.
+fn plainly_harmless(text: &[u8]) -> Option<Recall> {
     let blanks = text.iter().take_while(|&&byte| is_space(byte)).count();
     let text = &text[blanks..];
     let length = text
@@ -350,19 +377,23 @@ fn is_plainly_harmless(text: &[u8]) -> bool {
         .take_while(|&&byte| is_word(byte))
         .count();
     let word = &text[..length];
-    let words: &[&[u8]] = match length {
-        6 => &[b"SELECT", b"INSERT", b"UPDATE", b"DELETE", b"COMMIT"],
-        7 => &[b"REPLACE"],
-        8 => &[b"ROLLBACK"],
-        _ => return false,
+    let first = word.first()?.to_ascii_uppercase();
+    let (words, recall): (&[&[u8]], _) = match (length, first) {
+        (6, b'I') => (&[b"INSERT"], Recall::INSERTS),
+        (6, _) => (
+            &[b"SELECT", b"UPDATE", b"DELETE", b"COMMIT"],
+            Recall::empty(),
+        ),
+        (7, _) => (&[b"REPLACE"], Recall::INSERTS),
+        (8, _) => (&[b"ROLLBACK"], Recall::empty()),
+        _ => return None,
     };
-    if !words.iter().any(|of| word.eq_ignore_ascii_case(of)) {
-        return false;
-    }
     let is_telling = |at: usize| text[at] != b'/' || text.get(at + 1) == Some(&b'*');
-    !memchr3_iter(b'@', b';', b'/', text).any(is_telling)
+    let is_harmless = words.iter().any(|of| word.eq_ignore_ascii_case(of))
+        && !memchr3_iter(b'@', b';', b'/', text).any(is_telling)
         && !memchr_iter(b'_', text).any(|at| is_in_telling_name(text, at))
-        && !memchr2_iter(b'v', b'V', text).any(|at| is_in_sequence_name(text, at))
+        && !memchr2_iter(b'v', b'V', text).any(|at| is_in_sequence_name(text, at));
+    is_harmless.then_some(recall)
 }
 
 /// `GET_LOCK`, `LAST_INSERT_ID` and their like, by one of their underscores.

@@ -499,6 +499,7 @@ fn a_summary_is_kept_in_passing() {
         first: Some(2),
         rows: 2,
         row_bytes: 4 + 4 + 4 + 2,
+        has_resultset: true,
         ..Summary::default()
     };
     let then_err = Summary {
@@ -520,9 +521,23 @@ fn a_summary_is_kept_in_passing() {
         first: Some(0),
         rows: 0,
         row_bytes: 0,
+        has_resultset: false,
         ..then_ok
     };
     assert_eq!(run(&Response::new().ok(nothing)), ok);
+    // The last result hides those before it.
+    let mut inserted = Vec::new();
+    let ok = OkPacket {
+        last_insert_id: 5,
+        status: more,
+        ..OkPacket::default()
+    };
+    ok.encode(OkPacket::HEADER, PLAIN, &mut inserted);
+    let summary = run(&Response::new().packet(&inserted).ok(nothing));
+    assert_eq!(
+        (summary.last_insert_id, summary.has_insert_id),
+        (Some(0), true)
+    );
 }
 
 fn layouts() -> impl Strategy<Value = Layout> {

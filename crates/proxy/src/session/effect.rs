@@ -39,7 +39,13 @@ impl Effect {
             Command::STMT_PREPARE => {
                 let effects = SessionEffects::of(body);
                 let sets = effects.sets().then_some(Pin::ForGood("a SET that is prepared"));
-                Self::Prepared(Pin::first(effects.pin, sets), effects.recall)
+                let mut recall = effects.recall;
+                // What its executions answer is not looked at.
+                recall.set(
+                    Recall::SETS_INSERT_ID,
+                    recall.intersects(Recall::INSERTS | Recall::SETS_INSERT_ID),
+                );
+                Self::Prepared(Pin::first(effects.pin, sets), recall)
             }
             Command::STMT_CLOSE => Self::Closed(statement_id(body)),
             Command::RESET_CONNECTION => Self::Reset,

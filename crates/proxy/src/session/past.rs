@@ -38,10 +38,12 @@ impl Past {
     ) {
         self.statements += 1;
         self.has_warnings = summary.is_err || summary.warnings > 0;
+        // With RETURNING, and where some rows were inserted before the failure.
+        let inserts = recall.contains(Recall::INSERTS) && (summary.has_resultset || summary.is_err);
         let sets_insert_id = recall.contains(Recall::SETS_INSERT_ID);
         let remains = Remains {
-            resultset: summary.affected_rows.is_none(),
-            insert_id: sets_insert_id || summary.last_insert_id.unwrap_or(0) > 0,
+            resultset: summary.has_resultset,
+            insert_id: inserts || sets_insert_id || summary.has_insert_id,
             sequence: recall.contains(Recall::SETS_SEQUENCE),
         };
         for traces in [&mut self.traces, server] {
@@ -106,6 +108,8 @@ mod tests {
         last_insert_id: Some(0),
         warnings: 0,
         statement_id: None,
+        has_insert_id: false,
+        has_resultset: false,
         is_err: false,
         is_out_of_sequence: false,
     };
@@ -116,7 +120,7 @@ mod tests {
         let mut server = Traces::default();
         assert_eq!(client.answer(Recall::all(), &server), Answer::Right);
         let insert = Summary {
-            last_insert_id: Some(7),
+            has_insert_id: true,
             warnings: 1,
             ..OK
         };
@@ -137,8 +141,7 @@ mod tests {
         let mut client = Past::default();
         let (mut here, mut there) = (Traces::default(), Traces::default());
         let rows = Summary {
-            affected_rows: None,
-            last_insert_id: None,
+            has_resultset: true,
             ..OK
         };
         client.add(

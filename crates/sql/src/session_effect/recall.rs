@@ -20,8 +20,10 @@ bitflags! {
         const FOUND_ROWS = 1 << 3;
         /// It asks `LASTVAL(sequence)`, `PREVIOUS VALUE FOR sequence`.
         const SEQUENCE = 1 << 4;
-        /// It says `LAST_INSERT_ID(value)`.
+        /// There may be another insert id behind it, whatever the server says: `LAST_INSERT_ID(value)`, LOAD DATA.
         const SETS_INSERT_ID = 1 << 5;
+        /// There may be another insert id behind it, where its OK does not deny that: INSERT, REPLACE.
+        const INSERTS = 1 << 7;
         /// It says `NEXTVAL(sequence)`, `NEXT VALUE FOR sequence`.
         const SETS_SEQUENCE = 1 << 6;
     }
@@ -30,7 +32,7 @@ bitflags! {
 impl Recall {
     /// What is asked of it.
     pub fn questions(self) -> Self {
-        self - (Self::SETS_INSERT_ID | Self::SETS_SEQUENCE)
+        self - (Self::SETS_INSERT_ID | Self::SETS_SEQUENCE | Self::INSERTS)
     }
 }
 
