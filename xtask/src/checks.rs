@@ -26,10 +26,25 @@ pub(crate) fn run_all() -> Result<ExitCode> {
          ports; what is missing for that is installed (packages, without services) or put into a private directory.\n"
     );
     packages::install_missing()?;
-    let mysql = private_prefix::fetch_mysql();
-    match &mysql {
-        Ok(prefix) => println!("MySQL 9.7: {}", prefix.display()),
-        Err(reason) => println!("MySQL 9.7: not to be had, its tests will be skipped: {reason:#}"),
+    let fetched = [
+        ("MySQL 9.7", private_prefix::fetch_mysql()),
+        ("MariaDB 11.8", private_prefix::fetch_mariadb118()),
+        (
+            "client libraries for Python",
+            private_prefix::fetch_clients("python"),
+        ),
+        (
+            "client libraries for Node.js",
+            private_prefix::fetch_clients("node"),
+        ),
+    ];
+    for (name, fetched) in &fetched {
+        match fetched {
+            Ok(prefix) => println!("{name}: {}", prefix.display()),
+            Err(reason) => {
+                println!("{name}: not to be had, the tests will be skipped: {reason:#}");
+            }
+        }
     }
     let skips = SkippedTests::new()?;
     let checks = checks(&skips.file).into_iter();
@@ -39,8 +54,10 @@ pub(crate) fn run_all() -> Result<ExitCode> {
     for outcome in &outcomes {
         println!("{outcome}");
     }
-    if let Err(reason) = mysql {
-        println!("SKIPPED: the tests with MySQL 9.7, because it cannot be had here: {reason:#}");
+    for (name, fetched) in fetched {
+        if let Err(reason) = fetched {
+            println!("SKIPPED: the tests with {name}, not to be had here: {reason:#}");
+        }
     }
     skips.print()?;
     Ok(verdict(&outcomes))

@@ -32,17 +32,22 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<OsString>,
     },
-    /// Put a server into the private prefix without installing it
+    /// Put a server or client libraries into the private prefix without installing them
     Fetch {
-        /// Which one
-        server: Server,
+        /// Which ones
+        what: Fetched,
     },
 }
 
 #[derive(Clone, Copy, clap::ValueEnum)]
-enum Server {
+enum Fetched {
     /// MySQL 9.7, for the tests of its logins
     Mysql,
+    /// MariaDB 11.8, for the tests of clients that verify certificates by default
+    #[value(name = "mariadb118")]
+    MariaDb118,
+    /// Client libraries for Python and Node.js, for the matrix of clients and servers
+    Clients,
     /// HAProxy, the yardstick of the benchmarks
     Haproxy,
 }
@@ -61,10 +66,15 @@ fn run(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Test => checks::run_all(),
         Task::Bench { options } => bench::run(options),
-        Task::Fetch { server } => {
-            let path = match server {
-                Server::Mysql => private_prefix::fetch_mysql()?,
-                Server::Haproxy => private_prefix::fetch_haproxy()?,
+        Task::Fetch { what } => {
+            let path = match what {
+                Fetched::Mysql => private_prefix::fetch_mysql()?,
+                Fetched::MariaDb118 => private_prefix::fetch_mariadb118()?,
+                Fetched::Clients => {
+                    private_prefix::fetch_clients("python")?;
+                    private_prefix::fetch_clients("node")?
+                }
+                Fetched::Haproxy => private_prefix::fetch_haproxy()?,
             };
             println!("ready: {}", path.display());
             Ok(ExitCode::SUCCESS)

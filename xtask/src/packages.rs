@@ -45,6 +45,9 @@ const TOOLS: [Tool; 4] = [
     },
 ];
 
+/// A client library for Debian's own Python, and its package: it can only be built with headers that nothing else needs.
+const PYTHON_MODULE: (&str, &str) = ("/usr/lib/python3/dist-packages/MySQLdb", "python3-mysqldb");
+
 /// Installs the missing packages, or says what to install.
 pub(crate) fn install_missing() -> Result<()> {
     let missing: Vec<Tool> = TOOLS
@@ -70,8 +73,11 @@ pub(crate) fn install_missing() -> Result<()> {
     let mut packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
     packages.extend(modules.map(|(_, package)| package));
     packages.dedup();
+    if !Path::new(PYTHON_MODULE.0).is_dir() {
+        packages.push(PYTHON_MODULE.1);
+    }
     if packages.is_empty() {
-        println!("MariaDB server and client, sysbench, Lua modules: installed");
+        println!("MariaDB server and client, sysbench, Lua modules, python3-mysqldb: installed");
         return Ok(());
     }
     if !is_root() {

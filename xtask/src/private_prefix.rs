@@ -1,10 +1,10 @@
-//! Servers and tools that are unpacked into a directory of our own and never installed.
+//! Servers, client libraries and tools that are unpacked into a directory of our own and never installed.
 //!
 //! The directory is the environment variable `MYSQL_PROXY_SERVERS`; `.cargo/config.toml` sets its
 //! default, `.servers/` in the repository. The work is done by the shell scripts in `xtask/scripts/`.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
@@ -16,7 +16,39 @@ use crate::packages;
 /// Fetches MySQL 9.7 unless it is there; returns the path of its prefix, with the programs in `bin/`.
 pub(crate) fn fetch_mysql() -> Result<PathBuf> {
     let prefix = root()?.join("mysql-9.7");
-    fetch("fetch_mysql.sh", &prefix, "bin/mysqld")?;
+    fetch("fetch_server.sh", &prefix, &["mysql", "9.7"], "bin/mysqld")?;
+    Ok(prefix)
+}
+
+/// Fetches MariaDB 11.8 unless it is there; returns the path of its prefix, with the programs in `bin/`.
+pub(crate) fn fetch_mariadb118() -> Result<PathBuf> {
+    let prefix = root()?.join("mariadb-11.8");
+    fetch(
+        "fetch_server.sh",
+        &prefix,
+        &["mariadb", "11.8"],
+        "bin/mariadbd",
+    )?;
+    Ok(prefix)
+}
+
+/// Puts the client libraries of a language (`python`, `node`) there, unless they are, in the versions that the tests
+/// are run with; returns the path of their prefix.
+pub(crate) fn fetch_clients(language: &str) -> Result<PathBuf> {
+    let prefix = root()?.join("clients").join(language);
+    let list = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../crates/mysql-proxy/tests/matrix")
+        .join(match language {
+            "python" => "requirements.txt",
+            _ => "package.json",
+        });
+    // The list is copied last: other versions are another list.
+    let copy = prefix.join("installed.txt");
+    if fs::read(&copy).ok() != Some(fs::read(&list)?) {
+        let arguments = [language, &list.display().to_string()];
+        run_script("fetch_clients.sh", &prefix, &arguments)?;
+        fs::copy(&list, &copy)?;
+    }
     Ok(prefix)
 }
 
@@ -27,7 +59,7 @@ pub(crate) fn fetch_haproxy() -> Result<PathBuf> {
         return Ok(installed);
     }
     let prefix = root()?.join("haproxy");
-    fetch("fetch_haproxy.sh", &prefix, "bin/haproxy")?;
+    fetch("fetch_haproxy.sh", &prefix, &[], "bin/haproxy")?;
     Ok(prefix.join("bin/haproxy"))
 }
 
@@ -57,16 +89,22 @@ fn root() -> Result<PathBuf> {
         .context("MYSQL_PROXY_SERVERS is not set: run this as `cargo xtask`")
 }
 
-/// Runs the script unless the program is there. An error carries the script's last line.
-fn fetch(script: &str, prefix: &Path, program: &str) -> Result<()> {
+/// Runs the script unless the program is there.
+fn fetch(script: &str, prefix: &Path, arguments: &[&str], program: &str) -> Result<()> {
     if prefix.join(program).is_file() {
         return Ok(());
     }
+    run_script(script, prefix, arguments)
+}
+
+/// Runs a script that fills the prefix. An error carries its last line.
+fn run_script(script: &str, prefix: &Path, arguments: &[&str]) -> Result<()> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("scripts")
         .join(script);
     let output = Command::new(&script)
         .arg(prefix)
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::inherit())
         .output()

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# fetch_mysql.sh PREFIX - unpack MySQL 9.7 (server and clients) from Debian sid into PREFIX, installing nothing.
+# fetch_server.sh PREFIX PRODUCT VERSION - unpack a server (mysql or mariadb) and its clients from Debian sid into
+# PREFIX, installing nothing. VERSION is what has to be there, such as 9.7.
 #
 # * A private apt state with an empty list of installed packages resolves and downloads every package
 #   down to the C library, because the machine's own libraries may be too old.
@@ -10,12 +11,18 @@
 set -euo pipefail
 export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 
-prefix=${1:?usage: fetch_mysql.sh PREFIX}
-suite=sid version=9.7 packages=(mysql-server-core mysql-client-core)
+usage='usage: fetch_server.sh PREFIX PRODUCT VERSION'
+prefix=${1:?$usage} product=${2:?$usage} version=${3:?$usage}
+suite=sid packages=("$product-server-core" "$product-client-core")
+case $product in
+  mysql)   server=mysqld programs=(mysqld mysql mysqladmin mysqldump) ;;
+  mariadb) server=mariadbd programs=(mariadbd mariadb my_print_defaults resolveip) ;;
+  *) printf '%s\n' "$usage" >&2; exit 1 ;;
+esac
 key=/usr/share/keyrings/debian-archive-keyring.gpg
 host=
-say() { printf 'fetch_mysql: %s\n' "$*"; }
-die() { printf 'fetch_mysql: %s\n' "$*" >&2; exit 1; }
+say() { printf 'fetch_server: %s\n' "$*"; }
+die() { printf 'fetch_server: %s\n' "$*" >&2; exit 1; }
 # apt's messages, without the mirror's name
 fail() { sed -E "s#[a-z+]+://[^ ]+#<mirror>#g; s#${host//./\\.}#<mirror>#g" "$work/log" >&2; die "$*"; }
 
@@ -61,8 +68,8 @@ apt-get "${apt[@]}" update > "$work/log" 2>&1 || fail "Debian $suite cannot be r
 ! grep -q '^[WE]:' "$work/log" || fail "apt warns about Debian $suite: refused"
 apt-get "${apt[@]}" --print-uris install "${packages[@]}" > "$work/uris" 2> "$work/log" || fail "$suite cannot install ${packages[*]}"
 found=$(sed -nE "s#.* ${packages[0]}_([^_]*)_.*#\1#p" "$work/uris")
-case ${found#*%3a} in "$version".*) ;; *) die "$suite has MySQL ${found:-of no version}, wanted $version" ;; esac
-say "downloading MySQL $found: $(awk '{n++; b+=$3} END{printf "%d packages, %d MiB", n, b/1048576}' "$work/uris")"
+case ${found#*%3a} in "$version".*) ;; *) die "$suite has $product ${found:-of no version}, wanted $version" ;; esac
+say "downloading $product $found: $(awk '{n++; b+=$3} END{printf "%d packages, %d MiB", n, b/1048576}' "$work/uris")"
 apt-get "${apt[@]}" --download-only install "${packages[@]}" > "$work/log" 2>&1 || fail "download failed"
 
 # --- check and unpack ---
@@ -79,18 +86,26 @@ loader=$(cd "$stage" && find . -name 'ld-linux*.so.*' | sort | head -1)
 libc=$(cd "$stage" && find . -name libc.so.6 | head -1)
 [ -n "$loader" ] && [ -n "$libc" ] || die "the packages have no C library"
 triplet=$(basename "$(dirname "$libc")")
-for program in mysqld mysql mysqladmin mysqldump; do
+for program in "${programs[@]}"; do
   binary=$(cd "$stage" && find usr/sbin usr/bin -type f -name "$program")
   [ -n "$binary" ] || die "the packages have no $program"
   files=
-  [ "$program" != mysqld ] || files=" --basedir=$prefix/usr --plugin-dir=$prefix/usr/lib/mysql/plugin --lc-messages-dir=$prefix/usr/share/mysql --character-sets-dir=$prefix/usr/share/mysql/charsets"
+  [ "$program" != "$server" ] || files=" --basedir=$prefix/usr --plugin-dir=$prefix/usr/lib/mysql/plugin --lc-messages-dir=$prefix/usr/share/$product --character-sets-dir=$prefix/usr/share/$product/charsets"
   cat > "$stage/bin/$program" <<W
 #!/bin/sh
 export OPENSSL_MODULES=$prefix/usr/lib/$triplet/ossl-modules LIBMYSQL_PLUGIN_DIR=$prefix/usr/lib/mysql/plugin
+export MARIADB_PLUGIN_DIR=$prefix/usr/lib/$triplet/libmariadb3/plugin
 exec $prefix/$loader --argv0 $prefix/$binary --library-path $prefix/usr/lib/$triplet:$prefix/lib/$triplet $prefix/$binary "\$@"$files
 W
   chmod 755 "$stage/bin/$program"
 done
+if [ "$product" = mariadb ]; then
+  # A shell script, which is to find the programs above, and looks for the server in sbin/.
+  ln -s bin "$stage/sbin"
+  ln -s usr/share "$stage/share"
+  printf '#!/bin/sh\nexec %s "$@" --basedir=%s\n' "$prefix/usr/bin/mariadb-install-db" "$prefix" > "$stage/bin/mariadb-install-db"
+  chmod 755 "$stage/bin/mariadb-install-db"
+fi
 rm -rf "$prefix" && mv "$stage" "$prefix"
-"$prefix/bin/mysqld" --version >/dev/null || { rm -rf "$prefix"; die "the server does not run on this machine"; }
+"$prefix/bin/$server" --version >/dev/null || { rm -rf "$prefix"; die "the server does not run on this machine"; }
 say "unpacked into $prefix"
