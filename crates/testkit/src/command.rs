@@ -4,9 +4,9 @@
 //! None reads the machine's option files. MariaDB's clients ask for TLS by default and go on without it when it is
 //! not offered; here they are told not to.
 
-use std::{net::SocketAddr, process::Command};
+use std::{net::SocketAddr, path::PathBuf, process::Command};
 
-use crate::{Mysql97, process};
+use crate::{Mysql97, process, template::servers_directory};
 
 /// MariaDB's `mariadb` as `adm` over TCP: tab-separated values without headings.
 pub fn mariadb(address: SocketAddr) -> Command {
@@ -71,4 +71,10 @@ fn log_in_over_tcp(command: &mut Command, address: SocketAddr) {
         .args(["--protocol=tcp", "--user=adm", "--password=adm"])
         .arg(format!("--host={}", address.ip()))
         .arg(format!("--port={}", address.port()));
+}
+
+/// The client libraries of a language (`python`, `node`), as `cargo xtask fetch clients` installs them, if it has.
+pub fn client_libraries(language: &str) -> Option<PathBuf> {
+    let prefix = servers_directory().join("clients").join(language);
+    prefix.join("installed.txt").is_file().then_some(prefix)
 }

@@ -7,7 +7,7 @@ use std::{
     path::PathBuf,
 };
 
-use crate::{Process, ScratchDirectory, mysql97::skip, process, template};
+use crate::{Process, ScratchDirectory, process, skip, template};
 
 /// A running HAProxy, killed on drop.
 #[derive(Debug)]

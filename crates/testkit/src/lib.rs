@@ -5,7 +5,7 @@
 //! for every wait, and cleans up whatever happens: processes die with the test that started them, even when
 //! that is killed, and directories of killed tests are removed by the next one. Nothing that is shipped uses it.
 //!
-//! * [`MariaDb`], [`Mysql97`]: start a [`Server`] of one's own on a free port
+//! * [`MariaDb`], [`MariaDb118`], [`Mysql97`]: start a [`Server`] of one's own on a free port
 //! * [`ProxyProcess`]: the proxy, with its log
 //! * [`Client`], [`Login`], [`Connection`]: a client with control over every flag and byte
 //! * [`FaultLink`]: a TCP relay that misbehaves when told to
@@ -26,6 +26,7 @@ pub mod process;
 mod proxy_process;
 mod scratch_directory;
 mod server;
+mod skip;
 mod template;
 pub mod wait;
 
@@ -34,9 +35,10 @@ pub use connection::Connection;
 pub use fake_server::FakeServer;
 pub use fault_link::{Direction, FaultLink, Faults};
 pub use haproxy::HaProxy;
-pub use mariadb::MariaDb;
-pub use mysql97::{Mysql97, skip};
+pub use mariadb::{MariaDb, MariaDb118};
+pub use mysql97::Mysql97;
 pub use process::{Finished, Process};
 pub use proxy_process::ProxyProcess;
 pub use scratch_directory::ScratchDirectory;
 pub use server::Server;
+pub use skip::skip;

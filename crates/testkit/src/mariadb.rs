@@ -1,4 +1,5 @@
-//! MariaDB, as the operating system's package has it.
+//! MariaDB, as the operating system's package has it, and MariaDB 11.8, as `cargo xtask fetch mariadb118` unpacks it.
+//! Tests that need the latter are skipped, visibly, without it.
 
 use std::{
     fs::{self, File},
@@ -6,22 +7,18 @@ use std::{
     time::Duration,
 };
 
-use crate::{Server, process, server, template::Software};
+use crate::{
+    Server, process, server, skip,
+    template::{Software, servers_directory},
+};
 
 /// MariaDB: see [`MariaDb::start`].
 #[derive(Debug)]
 pub struct MariaDb;
 
-const SOFTWARE: fn() -> Software = || Software {
-    name: "mariadb",
-    program: PathBuf::from("/usr/sbin/mariadbd"),
-    options: &[
-        "--innodb-log-file-size=32M",
-        "--aria-pagecache-buffer-size=8M",
-    ],
-    accounts: ACCOUNTS,
-    initialise,
-};
+/// MariaDB 11.8: see [`MariaDb118::start`].
+#[derive(Debug)]
+pub struct MariaDb118;
 
 /// `adm` may do everything and therefore writes through `read_only`; `app` may not.
 const ACCOUNTS: &str = "\
@@ -48,7 +45,7 @@ impl MariaDb {
     /// # Panics
     /// When MariaDB is not installed or does not start; its error log is in the message.
     pub fn start(options: &[&str]) -> Server {
-        let software = SOFTWARE();
+        let software = software("mariadb", PathBuf::from("/usr/sbin/mariadbd"), initialise);
         assert!(
             software.program.exists(),
             "{} is not there: `cargo xtask test` installs it or says how",
@@ -58,8 +55,57 @@ impl MariaDb {
     }
 }
 
+impl MariaDb118 {
+    /// Starts a MariaDB 11.8 as [`MariaDb::start`] does, with the same accounts. It offers TLS with a certificate that it
+    /// makes at each start, unless the options say otherwise.
+    ///
+    /// `None`, after a line that says so, when it is not on this machine: the test ends there.
+    ///
+    /// # Panics
+    /// When it does not start; its error log is in the message.
+    pub fn start(options: &[&str]) -> Option<Server> {
+        let program = Self::prefix().join("bin/mariadbd");
+        if program.exists() {
+            let software = software("mariadb118", program, initialise118);
+            return Some(Server::start(software, options));
+        }
+        skip(&format!(
+            "needs MariaDB 11.8 in {}: `cargo xtask fetch mariadb118`",
+            Self::prefix().display()
+        ));
+        None
+    }
+
+    /// Where it is unpacked; the programs are in `bin/`.
+    pub fn prefix() -> PathBuf {
+        servers_directory().join("mariadb-11.8")
+    }
+}
+
+fn software(name: &'static str, program: PathBuf, initialise: fn(&Software, &Path)) -> Software {
+    Software {
+        name,
+        program,
+        options: &[
+            "--innodb-log-file-size=32M",
+            "--aria-pagecache-buffer-size=8M",
+        ],
+        accounts: ACCOUNTS,
+        initialise,
+    }
+}
+
 fn initialise(software: &Software, data: &Path) {
-    let mut install = process::command("mariadb-install-db");
+    install(software, data, Path::new("mariadb-install-db"));
+}
+
+fn initialise118(software: &Software, data: &Path) {
+    let program = MariaDb118::prefix().join("bin/mariadb-install-db");
+    install(software, data, &program);
+}
+
+fn install(software: &Software, data: &Path, program: &Path) {
+    let mut install = process::command(program);
     install
         .args([
             "--no-defaults",

@@ -1,16 +1,13 @@
 //! MySQL 9.7, as `cargo xtask fetch mysql` unpacks it. Tests that need it are skipped, visibly, without it.
 
 use std::{
-    env,
-    fs::{self, OpenOptions},
-    io::{self, Write},
+    fs,
     path::{Path, PathBuf},
-    thread,
     time::Duration,
 };
 
 use crate::{
-    Server, process, server,
+    Server, process, server, skip,
     template::{Software, servers_directory},
 };
 
@@ -61,22 +58,6 @@ impl Mysql97 {
     /// Where it is unpacked; the programs are in `bin/`.
     pub fn prefix() -> PathBuf {
         servers_directory().join("mysql-9.7")
-    }
-}
-
-/// Says that this test is skipped: on standard error, and in the file that `cargo xtask test` prints at its
-/// end, because test runners hide the output of a test that passes.
-pub fn skip(reason: &str) {
-    let name = env::var("NEXTEST_TEST_NAME").ok();
-    let name = name
-        .or_else(|| thread::current().name().map(str::to_owned))
-        .unwrap_or_default();
-    // Not `eprintln!`, which the test harness hides.
-    let _ = writeln!(io::stderr(), "SKIPPED: {name} {reason}");
-    if let Some(file) = env::var_os("SKIPPED_TESTS") {
-        let file = OpenOptions::new().append(true).create(true).open(file);
-        let mut file = file.expect("the list of skipped tests can be written");
-        writeln!(file, "{name} {reason}").expect("the list of skipped tests can be written");
     }
 }
 
