@@ -216,10 +216,19 @@ impl<'a> Authentication<'a> {
         self.send_client(&data).await
     }
 
+    /// Some clients send the password as it is, or something else. A server refuses that as a wrong password, in its own
+    /// words: it gets its nonce, which is nobody's.
     async fn decrypt(&self, encrypted: &[u8]) -> Result<Vec<u8>, SessionError> {
         let key = self.context.password_key().await;
-        let password = key.and_then(|key| key.decrypt(encrypted, &self.nonce));
-        password.map_err(|error| cannot_cross(&error))
+        match key.and_then(|key| key.decrypt(encrypted, &self.nonce)) {
+            Err(error @ RsaPasswordError::NotOurs) => {
+                tracing::warn!(
+                    "the backend will refuse a login: the client's password cannot be read, {error}"
+                );
+                Ok([&self.nonce, &[0][..]].concat())
+            }
+            password => password.map_err(|error| cannot_cross(&error)),
+        }
     }
 
     /// TLS with the client from here on. Nothing of it was read.
@@ -381,10 +390,11 @@ impl<'a> Authentication<'a> {
             self.owe_answer();
             return self.give_key().await;
         }
-        match is_empty(&packet.payload) {
-            true => self.send_backend(&packet.payload).await,
-            false => Err(cannot_cross(&RsaPasswordError::NotOurs)),
-        }
+        let answer = match is_empty(&packet.payload) {
+            true => packet.payload,
+            false => self.decrypt(&packet.payload).await?,
+        };
+        self.send_backend(&answer).await
     }
 
     /// The backend's answer is the key, which [`Self::backend_says`] encrypts `password` with.
