@@ -1,0 +1,36 @@
+SET time_zone = '+00:00'
+CREATE TABLE types (a TINYINT, b TINYINT UNSIGNED, c SMALLINT, d MEDIUMINT, e INT UNSIGNED, f BIGINT, g BIGINT UNSIGNED, h FLOAT, i DOUBLE, j DECIMAL(20, 5), k BIT(10), l YEAR, m DATE, n TIME(6), o DATETIME(6), p TIMESTAMP(3) NULL, q CHAR(5), r VARCHAR(300), s VARBINARY(10), t TINYBLOB, u MEDIUMTEXT, v LONGBLOB, w ENUM('a', 'b'), x SET('a', 'b', 'c'), y GEOMETRY, z JSON, aa BINARY(4), bb TINYTEXT) DEFAULT CHARSET utf8mb4
+INSERT INTO types VALUES (-1, 255, -32768, -8388608, 4294967295, -9223372036854775808, 18446744073709551615, 1.5, -2.25e300, -123456789012345.67891, 0x3ff, 2155, '1999-12-31', '-23:59:58.999999', '9999-12-31 23:59:59.999999', '2020-02-02 02:02:02.123', 'c', REPEAT('v', 300), 0x00ff, 0xfe, 'text', 0xfbfcfdfeff, 'b', 'a,c', ST_GeomFromText('POINT(1 2)'), '[1, null]', 0x00ff1a0a, 'tiny')
+INSERT INTO types (a) VALUES (NULL)
+SELECT * FROM types
+CREATE TABLE words (id INT PRIMARY KEY AUTO_INCREMENT, word VARCHAR(50)) DEFAULT CHARSET utf8mb4
+INSERT INTO words (word) VALUES ('Straße'), ('€'), ('日本語'), ('𝄞'), ('עברית'), (''), (NULL)
+SELECT id, word, HEX(word), CHAR_LENGTH(word) FROM words
+SELECT word AS 'Wört' FROM words WHERE word = '€'
+UPDATE words SET word = CONCAT(word, '!') WHERE id < 4
+SELECT id FROM words WHERE FALSE
+SELECT 1; SELECT 'two', NULL; UPDATE words SET word = 'three' WHERE id = 3; SELECT * FROM words
+SELECT 1; SELECT * FROM missing; SELECT 2
+SELECT * FROM missing
+SELECT syntax error
+INSERT INTO words (id) VALUES (1)
+INSERT INTO words (word) VALUES ('returned') RETURNING id
+SELECT CAST('x' AS SIGNED)
+SHOW WARNINGS
+START TRANSACTION
+INSERT INTO words (word) VALUES ('forgotten')
+ROLLBACK
+START TRANSACTION
+INSERT INTO words (word) VALUES ('kept')
+COMMIT
+SELECT word FROM words WHERE word IN ('forgotten', 'kept')
+CREATE PROCEDURE half(a INT, OUT b INT) BEGIN SELECT a; SELECT 'between'; SET b = a DIV 2; END
+CALL half(84, @b)
+SELECT @b
+CALL missing()
+PREPARE s FROM 'SELECT ? + 1, ?'
+SET @x = 41, @y = 'ü'
+EXECUTE s USING @x, @y
+DEALLOCATE PREPARE s
+SELECT REPEAT('ä', 1048576), 'behind it'
+SELECT 'the end'
