@@ -10,7 +10,9 @@
 //! The connections' reads, writes and deadlines are [`link`]'s.
 
 mod authentication;
+mod backend_login;
 mod change_user;
+mod client_login;
 mod command_phase;
 mod connect;
 mod effect;

@@ -92,6 +92,15 @@ pub(crate) struct Refusal {
 }
 
 impl SessionError {
+    /// A refusal of ours that has no code of its own.
+    pub(super) fn refused(message: String) -> Self {
+        Self::Refused(Refusal::new(
+            error_code::UNKNOWN_ERROR,
+            ErrPacket::GENERAL_ERROR,
+            message,
+        ))
+    }
+
     pub(crate) fn packet(party: Party, error: PacketError) -> Self {
         match error {
             PacketError::Closed => Self::Closed(party),

@@ -11,28 +11,27 @@ use std::time::Duration;
 use backend::abandoned_login::{self, Stage};
 use backend::packet_io::{PacketReader, write_packet};
 use backend::traces::Traces;
-use backend::{Address, Backend, ClientCount, PooledConnection, ServerSession, Settings, Stream};
+use backend::{ClientCount, PooledConnection, ServerSession, Settings, Stream};
 use protocol::change_user::ChangeUser;
-use protocol::connection_phase::{HandshakeResponse41, HandshakeV10, SslRequest};
+use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
 use protocol::query::Query;
-use protocol::response::{ErrPacket, error_code};
-use protocol::{Capabilities, DecodeError, StatusFlags};
+use protocol::{Capabilities, StatusFlags};
 use script::{Hold, Hook};
 use sql::Pin;
 use tokio::time::timeout;
 use transport::compression::{Compression, Role};
-use transport::proxy_protocol;
 
 use super::Context;
-use super::authentication::{Authentication, Decision, FirstAnswer};
+use super::authentication::{Authentication, Decision};
+use super::backend_login::{self, Server};
+use super::client_login;
 use super::connect::{self, Connected};
-use super::error::{Party, Refusal, SessionError};
+use super::error::{Party, SessionError};
 use super::origin::Origin;
 use super::script::Script;
 use super::{last_words, unless_expired};
-use crate::compression::{COMPRESSED, CompressionSettings, agreed};
+use crate::compression::{COMPRESSED, agreed};
 use crate::register::Registration;
-use crate::tls::{ClientTlsMode, TlsSettings, server_name};
 
 /// What both sides may agree on. The rest needs the proxy's help (TLS, compression) or is unknown to it.
 const RELAYED: Capabilities = Capabilities::from_bits_retain(0x3f_ffff_ffff)
@@ -106,46 +105,6 @@ enum Start {
     Greeting(Vec<u8>),
     /// The client has been greeted in another one's name.
     Greeted(ClientLogin),
-}
-
-/// Who is at the other end.
-#[derive(Clone, Copy)]
-struct Server<'a> {
-    /// The backend's.
-    index: usize,
-    address: &'a Address,
-    tls: &'a TlsSettings,
-    compression: &'a CompressionSettings,
-    handshake: &'a HandshakeV10,
-    /// Of an idle connection.
-    session: Option<&'a ServerSession>,
-}
-
-impl<'a> Server<'a> {
-    fn new(
-        backend: &'a Backend,
-        (tls, compression): (&'a TlsSettings, &'a CompressionSettings),
-        handshake: &'a HandshakeV10,
-        session: Option<&'a ServerSession>,
-    ) -> Self {
-        Self {
-            index: backend.index(),
-            address: backend.address(),
-            tls,
-            compression,
-            handshake,
-            session,
-        }
-    }
-
-    /// What a client may have with us. One that goes on to the backend under TLS of theirs may have it with that.
-    fn offered_compression(&self) -> Capabilities {
-        let offered = self.compression.offered();
-        match self.tls.client_mode {
-            ClientTlsMode::Passthrough => offered & self.handshake.capabilities,
-            _ => offered,
-        }
-    }
 }
 
 /// An authentication plugin that no account has: a backend that reads this name asks again, with the account's plugin and
@@ -442,10 +401,10 @@ async fn greet(
         return Err(SessionError::Answered(response.payloads));
     }
     login.send_client(&greeting).await?;
-    let Some(mut payload) = client_login(login, server.tls, offers_tls).await? else {
+    let Some(mut payload) = client_login::read(login, server.tls, offers_tls).await? else {
         return Ok(Admission::Tunnel);
     };
-    let mut response = decode(&payload)?;
+    let mut response = client_login::decode(&payload)?;
     let compression = agreed(response.capabilities & offered, response.zstd_level);
     // What was not offered is not for the backend to see; the rest stays the client's business.
     let masked = server.handshake.capabilities - offered;
@@ -455,14 +414,14 @@ async fn greet(
     let sequence_id = login.client_sequence_id;
     match response.zstd_level.take() {
         // A flag with a field.
-        Some(_) => encode(&response, &mut payload),
+        Some(_) => backend_login::encode(&response, &mut payload),
         None => HandshakeResponse41::patch_capabilities(&mut payload, response.capabilities)
             .map_err(|error| SessionError::Malformed(Party::Client, error))?,
     }
     let decision = ask_script(login, &response, capabilities).await?;
     let mut replaced = None;
     if let ReadAuth::Replace(packet) = &decision {
-        response = decode(packet)?;
+        response = client_login::decode(packet)?;
         let said = response.capabilities & (offered - Capabilities::SSL - COMPRESSED);
         replaced = (said != spoken).then_some(REPLACED);
         payload.clone_from(packet);
@@ -489,7 +448,8 @@ async fn greet(
     match server.session {
         Some(session) => reuse(login, client, (server.index, session)).await,
         None => {
-            send_login(login, payload, &client, server).await?;
+            let said = (&client.response, client.compression);
+            backend_login::send(login, payload, said, server).await?;
             decide(login, client).await
         }
     }
@@ -510,7 +470,7 @@ async fn switch(
     let needed = (capabilities | Capabilities::PLUGIN_AUTH) - Capabilities::SSL;
     let missing = needed - server.handshake.capabilities;
     if !missing.is_empty() || !capabilities.contains(Capabilities::PLUGIN_AUTH) {
-        return Err(refused(format!(
+        return Err(SessionError::refused(format!(
             "(proxy) the backend that the script chose does not speak as the one that greeted: {missing:?}"
         )));
     }
@@ -522,8 +482,8 @@ async fn switch(
         ..client.response.clone()
     }
     .encode(&mut payload);
-    ask_for_compression(login, &mut payload, (client.compression, server))?;
-    secure(login, &mut payload, server).await?;
+    backend_login::ask_for_compression(login, &mut payload, (client.compression, server))?;
+    backend_login::secure(login, &mut payload, server).await?;
     login.send_backend(&payload).await?;
     decide(login, client).await
 }
@@ -647,21 +607,13 @@ async fn connect_elsewhere(
     match connected {
         Ok(connected) => Ok(connected),
         Err(reason) => {
-            let error = refused(format!(
+            let error = SessionError::refused(format!(
                 "(proxy) no way to backend {number}, which the script chose: {reason}"
             ));
             last_words::tell(client, login.sequence_id, &error, "").await;
             Err(error)
         }
     }
-}
-
-fn refused(message: String) -> SessionError {
-    SessionError::Refused(Refusal::new(
-        error_code::UNKNOWN_ERROR,
-        ErrPacket::GENERAL_ERROR,
-        message,
-    ))
 }
 
 /// What `read_auth` decided.
@@ -717,169 +669,5 @@ async fn ask_script(
                 None => ReadAuth::Forward,
             })
         }
-    }
-}
-
-/// The client's login, compressed and under TLS where that is wanted.
-async fn send_login(
-    login: &mut Authentication<'_>,
-    mut payload: Vec<u8>,
-    client: &ClientLogin,
-    server: Server<'_>,
-) -> Result<(), SessionError> {
-    let response = &client.response;
-    login.plugin_name.clone_from(&response.auth_plugin_name);
-    ask_for_compression(login, &mut payload, (client.compression, server))?;
-    // How a password crosses depends on whether the backend's side is secure, so that comes first.
-    secure(login, &mut payload, server).await?;
-    let answer = login.first_answer(&response.auth_plugin_name, &response.auth_response)?;
-    let auth_response = match answer {
-        FirstAnswer::Relay => return login.send_backend(&payload).await,
-        FirstAnswer::Password(key_request) => {
-            login.password = Some(response.auth_response.clone());
-            vec![key_request]
-        }
-        FirstAnswer::OfferKey(_) => login.password_under_our_key().await?,
-    };
-    let response = HandshakeResponse41 {
-        auth_response,
-        ..decode(&payload)?
-    };
-    encode(&response, &mut payload);
-    login.send_backend(&payload).await
-}
-
-/// The backend is told in its login, before anything of TLS: servers look at the flags of the request for that.
-fn ask_for_compression(
-    login: &mut Authentication<'_>,
-    payload: &mut Vec<u8>,
-    (client, server): (Option<Compression>, Server<'_>),
-) -> Result<(), SessionError> {
-    let wanted = server
-        .compression
-        .with_backend(client, server.handshake.capabilities);
-    login.backend_compression = wanted;
-    let mut response = decode(payload)?;
-    if wanted.is_none() && !response.capabilities.intersects(COMPRESSED) {
-        return Ok(());
-    }
-    response.capabilities -= COMPRESSED;
-    if let Some(wanted) = wanted {
-        response.capabilities |= wanted.algorithm.capability();
-        response.zstd_level = Some(wanted.level);
-    }
-    encode(&response, payload);
-    Ok(())
-}
-
-fn encode(response: &HandshakeResponse41, payload: &mut Vec<u8>) {
-    payload.clear();
-    response.encode(payload);
-}
-
-/// TLS with the backend, where it is wanted, before it gets this login.
-async fn secure(
-    login: &mut Authentication<'_>,
-    payload: &mut [u8],
-    server: Server<'_>,
-) -> Result<(), SessionError> {
-    let (client, backend) = login.streams();
-    let no_tls = |reason: &str| {
-        let address = server.address;
-        refused(format!("(proxy) no TLS with backend {address}: {reason}"))
-    };
-    let wanted = server
-        .tls
-        .is_wanted(client, backend, server.handshake.capabilities)
-        .map_err(no_tls)?;
-    if !wanted {
-        return Ok(());
-    }
-    let connector = server.tls.connector.as_ref();
-    let connector = connector.ok_or_else(|| no_tls("it is not set up"))?;
-    let name = server_name(server.address).ok_or_else(|| no_tls("it has no name"))?;
-    let response = HandshakeResponse41::decode(payload)
-        .map_err(|error| SessionError::Malformed(Party::Client, error))?;
-    HandshakeResponse41::patch_capabilities(payload, response.capabilities | Capabilities::SSL)
-        .map_err(|error| SessionError::Malformed(Party::Client, error))?;
-    // Its beginning is the request for TLS.
-    let request = payload.get(..SslRequest::BYTES).unwrap_or_default();
-    login.connect_tls(request, connector, name).await
-}
-
-/// The client's login, under TLS if it wants that. `None` where it is for the backend to read.
-async fn client_login(
-    login: &mut Authentication<'_>,
-    tls: &TlsSettings,
-    offers_tls: bool,
-) -> Result<Option<Vec<u8>>, SessionError> {
-    login.expect_tls(offers_tls);
-    let mut payload = first_packet(login).await?;
-    if offers_tls && SslRequest::is(&payload) {
-        match (tls.client_mode, &tls.acceptor) {
-            (ClientTlsMode::Passthrough, _) | (_, None) => {
-                login.send_backend(&payload).await?;
-                return Ok(None);
-            }
-            (_, Some(acceptor)) => login.accept_tls(acceptor).await?,
-        }
-        payload = first_packet(login).await?;
-    }
-    login.expect_tls(false);
-    if tls.client_mode == ClientTlsMode::Required && !login.streams().0.is_secure() {
-        return Err(SessionError::Refused(Refusal::new(
-            error_code::SECURE_TRANSPORT_REQUIRED,
-            ErrPacket::GENERAL_ERROR,
-            "(proxy) connections without TLS are refused (--client-ssl-mode=REQUIRED)",
-        )));
-    }
-    Ok(Some(payload))
-}
-
-/// Garbage is answered as a server answers it.
-async fn first_packet(login: &mut Authentication<'_>) -> Result<Vec<u8>, SessionError> {
-    match login.client_packet().await {
-        Ok(packet) => Ok(packet.payload),
-        Err(SessionError::Malformed(Party::Client, error)) => Err(bad_handshake(&error)),
-        Err(error) => Err(error),
-    }
-}
-
-pub(super) fn decode(payload: &[u8]) -> Result<HandshakeResponse41, SessionError> {
-    if SslRequest::is(payload) {
-        return Err(SessionError::Refused(Refusal::new(
-            error_code::HANDSHAKE_ERROR,
-            *b"08S01",
-            "(proxy) TLS was asked for, but the greeting does not offer it",
-        )));
-    }
-    HandshakeResponse41::decode(payload).map_err(|error| match error {
-        DecodeError::Invalid {
-            field: "client flags",
-            ..
-        } => SessionError::Refused(Refusal::new(
-            error_code::VERSION_ERROR,
-            *b"08S01",
-            "4.0 protocol is not supported",
-        )),
-        error => bad_handshake(&error),
-    })
-}
-
-fn bad_handshake(error: &DecodeError) -> SessionError {
-    SessionError::Refused(Refusal::new(
-        error_code::HANDSHAKE_ERROR,
-        *b"08S01",
-        format!("Bad handshake: {error}{}", header_hint(error)),
-    ))
-}
-
-/// A relay before us that sends what nobody asked it for. It is not believed.
-fn header_hint(error: &DecodeError) -> &'static str {
-    match error {
-        DecodeError::TooLong { bytes, .. } if proxy_protocol::is_packet_length(*bytes) => {
-            "; it begins as a PROXY header does, and this peer is not in --proxy-protocol-networks"
-        }
-        _ => "",
     }
 }

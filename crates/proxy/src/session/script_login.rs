@@ -12,8 +12,9 @@ use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 use transport::compression::{Compression, Role};
 
+use super::client_login::decode;
 use super::error::{Party, SessionError};
-use super::login::{LoggedIn, decode};
+use super::login::LoggedIn;
 use super::script::Script;
 use super::{Context, last_words};
 use crate::compression::{COMPRESSED, agreed};
