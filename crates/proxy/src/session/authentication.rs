@@ -222,8 +222,10 @@ impl<'a> Authentication<'a> {
         let key = self.context.password_key().await;
         match key.and_then(|key| key.decrypt(encrypted, &self.nonce)) {
             Err(error @ RsaPasswordError::NotOurs) => {
+                let [client, backend] = [self.client.peer_address(), self.backend.peer_address()]
+                    .map(|address| address.map_or_else(String::new, |known| known.to_string()));
                 tracing::warn!(
-                    "the backend will refuse a login: the client's password cannot be read, {error}"
+                    "client {client}: its password cannot be read, {error}; backend {backend} will refuse the login"
                 );
                 Ok([&self.nonce, &[0][..]].concat())
             }
