@@ -135,8 +135,8 @@
 
 --- What the script sends in the place of the client's command, one after the other, when a hook returns `proxy.PROXY_SEND_QUERY`. Empty at the start of each `read_query`; `#proxy.queries` is how many wait.
 ---@class mysql_proxy.Queries
----@field append fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean }) Behind all others. `id` is for `read_query_result` to tell queries apart; `packet` is the command byte and the body. With `resultset_is_needed` the result is kept for `read_query_result` and may be changed or dropped; without, it goes to the client as it comes.
----@field prepend fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean }) As `append`, before all others.
+---@field append fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean, attributes?: table<string, string|number> }) Behind all others. `id` is for `read_query_result` to tell queries apart; `packet` is the command byte and the body. With `resultset_is_needed` the result is kept for `read_query_result` and may be changed or dropped; without, it goes to the client as it comes. `attributes` are the query attributes of a COM_QUERY, instead of those of the client's command; they are left out where client and server did not agree on any.
+---@field prepend fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean, attributes?: table<string, string|number> }) As `append`, before all others.
 ---@field reset fun(self: mysql_proxy.Queries) Forgets all that wait.
 ---@field len fun(self: mysql_proxy.Queries): integer How many wait.
 
@@ -182,6 +182,7 @@
 ---@field fields mysql_proxy.ResultsetField[] The columns; empty where there is no resultset.
 ---@field rows (fun(): string[]|nil)|nil An iterator: `for row in inj.resultset.rows do`. A row is a table of strings, NULL is nil. nil where there is no resultset. Rows of prepared statements raise an error.
 ---@field raw string|nil The response's first packet, without header.
+---@field session_state mysql_proxy.SessionState|nil What the server says that changed in its session; nil where it says nothing, or where client and server did not agree on SESSION_TRACK. It needs no `resultset_is_needed`.
 
 --- A new table at each access.
 ---@class mysql_proxy.Flags
@@ -189,6 +190,15 @@
 ---@field auto_commit boolean `autocommit` is on.
 ---@field no_good_index_used boolean The server says so.
 ---@field no_index_used boolean The server says so.
+
+--- A new table at each access. What the server tells is for its `session_track_*` variables to say.
+---@class mysql_proxy.SessionState
+---@field schema string|nil The default database, if it was set.
+---@field system_variables table<string, string> Those that were set, and their values; empty for none.
+---@field state_change boolean|nil Anything of the session changed (`session_track_state_change`).
+---@field gtids string|nil What was committed (`session_track_gtids`).
+---@field transaction_characteristics string|nil Statements that start the open transaction again; empty for none (`session_track_transaction_info`).
+---@field transaction_state string|nil Eight letters or underscores: `T_R_____` is a transaction that has read (`session_track_transaction_info`).
 
 --- A column of a result. All is nil where the client and the server agreed to leave descriptions out.
 ---@class mysql_proxy.ResultsetField
@@ -361,8 +371,8 @@ proxy = {}
 --- Each packet of the server during the login: OK, ERR, or another question to the client.
 ---@alias mysql_proxy.hook.read_auth_result fun(auth: { packet: string }): integer?
 
---- Each command of the client, all of it: `packet:byte()` is the command, `packet:sub(2)` its body, of a COM_QUERY the text. Also COM_QUIT; an empty packet has no byte.
----@alias mysql_proxy.hook.read_query fun(packet: string): integer?
+--- Each command of the client, all of it: `packet:byte()` is the command, `packet:sub(2)` its body, of a COM_QUERY the text. Also COM_QUIT; an empty packet has no byte. `attributes` are the query attributes of a COM_QUERY by name (numbers and strings; of several by one name the first), nil where there are none.
+---@alias mysql_proxy.hook.read_query fun(packet: string, attributes: table<string, any>|nil): integer?
 
 --- The response to a query of `proxy.queries` is complete. Not for commands that went to the server as they came, nor for those without a response.
 ---@alias mysql_proxy.hook.read_query_result fun(inj: mysql_proxy.Injection): integer?

@@ -80,12 +80,12 @@ fn never_made(
 /// The name that the documentation gives to the argument of the hook that it is used in.
 fn argument_of_hook(names: &Names, global: &GlobalUse) -> Option<String> {
     let hook = names.hook_of(global.function.as_ref()?)?;
-    let (argument, _) = hook
-        .parameter
-        .filter(|(argument, _)| *argument == global.name)?;
+    let mut parameters = hook.parameters.iter();
+    parameters.find(|(argument, _)| *argument == global.name)?;
     Some(format!(
-        "; the hook gets it as its argument: function {}({argument})",
-        hook.name
+        "; the hook gets it as its argument: function {}({})",
+        hook.name,
+        hook.parameter_names()
     ))
 }
 

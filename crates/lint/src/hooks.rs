@@ -77,7 +77,7 @@ fn parameters(
     let list = closure.get_params_list();
     let named = list.iter().flat_map(|list| list.get_params());
     let named = named.filter_map(|parameter| parameter.get_name_token());
-    let surplus: Vec<_> = named.skip(usize::from(hook.parameter.is_some())).collect();
+    let surplus: Vec<_> = named.skip(hook.parameters.len()).collect();
     let Some(first) = surplus.first() else {
         return;
     };
@@ -85,16 +85,14 @@ fn parameters(
         .iter()
         .map(|token| format!("`{}`", token.get_text()))
         .collect();
-    let (argument, verb) = (
-        hook.parameter.map_or("", |(name, _)| name),
-        if names.len() == 1 { "is" } else { "are" },
-    );
+    let verb = if names.len() == 1 { "is" } else { "are" };
     findings.warning(
         text.line_of_token(first),
         format!(
-            "{} {verb} always nil: the hook is called as {}({argument})",
+            "{} {verb} always nil: the hook is called as {}({})",
             names.join(" and "),
-            hook.name
+            hook.name,
+            hook.parameter_names()
         ),
     );
 }

@@ -26,7 +26,7 @@ impl<'a> Inference<'a> {
     pub(crate) fn new(names: &'a Names) -> Self {
         let mut arguments = HashMap::new();
         for hook in api::hooks() {
-            let Some((_, annotation)) = hook.parameter else {
+            let Some((_, annotation)) = hook.parameters.first() else {
                 continue;
             };
             for global in names.writes(hook.name) {

@@ -5,7 +5,8 @@ mod scripted;
 use std::fs;
 use std::path::PathBuf;
 
-use testkit::{Client, MariaDb, Mysql97, ProxyProcess};
+use protocol::Capabilities;
+use testkit::{Client, Connection, Login, MariaDb, Mysql97, ProxyProcess};
 
 use scripted::{BINARY, DEADLINE, ScriptFile, connect, value};
 
@@ -360,7 +361,8 @@ fn the_first_scripts_of_the_documentation_do_what_it_says() {
 #[test]
 fn the_other_scripts_of_the_tour_do_what_it_says() {
     let (server, reader) = (MariaDb::start(&[]), MariaDb::start(&[]));
-    let [_, rewrite, inject, change, route, pool, rename] = &lua_of("docs/scripting.md")[..] else {
+    let [_, rewrite, inject, change, route, pool, track, rename] = &lua_of("docs/scripting.md")[..]
+    else {
         panic!("the tour has another number of scripts");
     };
     let read_only = format!("--proxy-read-only-backend-addresses={}", reader.address());
@@ -393,6 +395,12 @@ fn the_other_scripts_of_the_tour_do_what_it_says() {
     assert_ne!(id(&mut one), id(&mut one), "two share two");
     one.query("BEGIN").expect("an OK");
     assert_eq!(id(&mut one), id(&mut one), "a transaction stays");
+    let (_script, proxy) = start(track);
+    let login = Login::new("app", "app").with(Capabilities::SESSION_TRACK);
+    let connection = Connection::tcp(proxy.address()).expect("it listens");
+    let mut client = login.connect(connection).expect("a login");
+    client.query("USE test").expect("it is there");
+    proxy.wait_for_log("now in test", DEADLINE);
     let (_script, proxy) = start(rename);
     let sql = "SELECT 'film_archive' FROM (SELECT 1) film WHERE `film_archive`.`1` = film_archive.1 -- film_archive";
     assert_eq!(value(&mut connect(&proxy), sql), "film_archive");

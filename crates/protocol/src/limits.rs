@@ -11,3 +11,7 @@ pub const LOGIN_PACKET_BYTES_MAX: usize = 80 * 1024;
 
 /// A server's packets during the login: an RSA key is the longest; Kerberos tickets stay below this too.
 pub const AUTH_PACKET_BYTES_MAX: usize = 80 * 1024;
+
+/// What one response says of session state, where it is kept. A set of all GTIDs is the longest; of a server with a long history
+/// it is below this.
+pub const SESSION_STATE_BYTES_MAX: usize = 1024 * 1024;

@@ -1,6 +1,7 @@
 //! COM_QUERY: a text, behind query attributes where both sides agreed on them. Follows MySQL's "COM_QUERY".
 
-use crate::resultset::{ColumnType, NullBitmap, Value};
+use crate::prepared_statement::ParameterType;
+use crate::resultset::{NullBitmap, Value, ValueMismatch};
 use crate::wire::{Reader, Writer};
 use crate::{Capabilities, Command, DecodeError};
 
@@ -14,13 +15,21 @@ const ATTRIBUTES_MAX: u64 = 65_535;
 /// One query, split.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Query<'a> {
-    /// The attributes as they came; empty where they were not agreed on.
+    /// The attributes as they came, for [`QueryAttribute::decode_all`]; empty where there are none.
     pub attributes: &'a [u8],
     /// The statements.
     pub text: &'a [u8],
 }
 
 impl<'a> Query<'a> {
+    /// A query without attributes.
+    pub fn text(text: &'a [u8]) -> Self {
+        Self {
+            attributes: &[],
+            text,
+        }
+    }
+
     /// `payload` starts with the command.
     ///
     /// # Errors
@@ -32,54 +41,129 @@ impl<'a> Query<'a> {
             return Err(reader.invalid("command", command.into()));
         }
         let body = reader.clone().rest();
+        let mut has_attributes = false;
         if capabilities.contains(Capabilities::QUERY_ATTRIBUTES) {
-            skip_attributes(&mut reader)?;
+            has_attributes = !QueryAttribute::read_all(&mut reader)?.is_empty();
         }
         let text = reader.rest();
-        let attributes = &body[..body.len() - text.len()];
+        let attributes = match has_attributes {
+            true => &body[..body.len() - text.len()],
+            false => &[],
+        };
         Ok(Self { attributes, text })
     }
 
-    /// Appends the payload of a query without attributes.
-    pub fn encode_text(text: &[u8], capabilities: Capabilities, out: &mut Vec<u8>) {
+    /// Appends the payload. The attributes are those of a decoded query, or [`QueryAttribute::encode_all`]'s; they are left out
+    /// where none were agreed on.
+    pub fn encode(self, capabilities: Capabilities, out: &mut Vec<u8>) {
         let mut writer = Writer::new(out);
         writer.u8(Command::QUERY.0);
         if capabilities.contains(Capabilities::QUERY_ATTRIBUTES) {
-            writer.bytes(&NO_ATTRIBUTES);
+            writer.bytes(match self.attributes {
+                [] => &NO_ATTRIBUTES,
+                attributes => attributes,
+            });
         }
-        writer.bytes(text);
+        writer.bytes(self.text);
     }
 }
 
-fn skip_attributes(reader: &mut Reader<'_>) -> Result<(), DecodeError> {
-    let count = reader.lenenc_int("parameter count")?;
-    reader.lenenc_int("parameter set count")?;
-    if count == 0 {
-        return Ok(());
+/// What a client says of a query beside its text.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct QueryAttribute<'a> {
+    /// May be empty, and need not be the only one of its name: servers take the first.
+    pub name: &'a [u8],
+    /// How the value is laid out.
+    pub bound: ParameterType,
+    /// What it is.
+    pub value: Value<'a>,
+}
+
+impl<'a> QueryAttribute<'a> {
+    /// Reads [`Query::attributes`].
+    ///
+    /// # Errors
+    /// Attributes cut short, or bytes behind them.
+    pub fn decode_all(attributes: &'a [u8]) -> Result<Vec<Self>, DecodeError> {
+        if attributes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut reader = Reader::new(NAME, attributes);
+        let all = Self::read_all(&mut reader)?;
+        reader.end()?;
+        Ok(all)
     }
-    if count > ATTRIBUTES_MAX {
-        return Err(reader.invalid("parameter count", count));
+
+    /// Appends [`Query::attributes`]; nothing for none.
+    ///
+    /// # Errors
+    /// A value that is not of its type. Nothing is appended then.
+    pub fn encode_all(all: &[Self], out: &mut Vec<u8>) -> Result<(), ValueMismatch> {
+        if all.is_empty() {
+            return Ok(());
+        }
+        let mut bytes = Vec::new();
+        let mut writer = Writer::new(&mut bytes);
+        writer.lenenc_int(all.len() as u64);
+        writer.lenenc_int(1);
+        writer.bytes(&nulls(all));
+        writer.u8(1);
+        for attribute in all {
+            attribute.bound.encode(&mut writer);
+            writer.lenenc_bytes(attribute.name);
+        }
+        for attribute in all {
+            attribute
+                .value
+                .encode(attribute.bound.column_type, &mut writer)?;
+        }
+        out.extend_from_slice(&bytes);
+        Ok(())
     }
-    let count = count as usize;
-    let nulls = NullBitmap::read(reader, count, NullBitmap::PARAMETERS_OFFSET)?;
-    reader.u8("new parameters bound flag")?;
-    let mut types = Vec::new();
-    for _ in 0..count {
-        types.push(ColumnType(reader.u8("parameter type")?));
-        reader.u8("parameter flag")?;
-        reader.lenenc_bytes("parameter name")?;
+
+    fn read_all(reader: &mut Reader<'a>) -> Result<Vec<Self>, DecodeError> {
+        let count = reader.lenenc_int("parameter count")?;
+        reader.lenenc_int("parameter set count")?;
+        if count == 0 {
+            return Ok(Vec::new());
+        }
+        if count > ATTRIBUTES_MAX {
+            return Err(reader.invalid("parameter count", count));
+        }
+        let count = count as usize;
+        let nulls = NullBitmap::read(reader, count, NullBitmap::PARAMETERS_OFFSET)?;
+        reader.u8("new parameters bound flag")?;
+        let mut all = Vec::new();
+        for _ in 0..count {
+            all.push(Self {
+                bound: ParameterType::decode(reader)?,
+                name: reader.lenenc_bytes("parameter name")?,
+                value: Value::Null,
+            });
+        }
+        for (index, attribute) in all.iter_mut().enumerate() {
+            if !nulls.is_null(index) {
+                attribute.value = attribute.bound.value(reader)?;
+            }
+        }
+        Ok(all)
     }
-    for (index, column_type) in types.into_iter().enumerate() {
-        if !nulls.is_null(index) {
-            Value::decode(reader, column_type, false)?;
+}
+
+fn nulls(all: &[QueryAttribute<'_>]) -> Vec<u8> {
+    let mut bytes = vec![0; NullBitmap::bytes_for(all.len(), NullBitmap::PARAMETERS_OFFSET)];
+    for (index, attribute) in all.iter().enumerate() {
+        if attribute.value == Value::Null {
+            NullBitmap::set(&mut bytes, index, NullBitmap::PARAMETERS_OFFSET);
         }
     }
-    Ok(())
+    bytes
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::resultset::ColumnType;
 
     const ATTRIBUTES: Capabilities = Capabilities::QUERY_ATTRIBUTES;
 
@@ -92,11 +176,8 @@ mod tests {
         );
         for capabilities in [Capabilities::empty(), ATTRIBUTES] {
             let mut payload = Vec::new();
-            Query::encode_text(b"SELECT 1", capabilities, &mut payload);
-            assert_eq!(
-                Query::decode(&payload, capabilities).unwrap().text,
-                b"SELECT 1"
-            );
+            plain.encode(capabilities, &mut payload);
+            assert_eq!(Query::decode(&payload, capabilities), Ok(plain));
         }
     }
 
@@ -108,12 +189,50 @@ mod tests {
         let query = Query::decode(&payload, ATTRIBUTES).unwrap();
         assert_eq!(query.attributes, attributes);
         assert_eq!(query.text, b"SELECT 1");
+        let mut again = Vec::new();
+        query.encode(ATTRIBUTES, &mut again);
+        assert_eq!(again, payload);
         for cut in 1..=attributes.len() {
             assert!(
                 Query::decode(&payload[..cut], ATTRIBUTES).is_err(),
                 "cut at {cut}"
             );
         }
+    }
+
+    #[test]
+    fn attributes_are_read_as_they_were_written() {
+        let attribute = |name: &'static str, column_type, value| QueryAttribute {
+            name: name.as_bytes(),
+            bound: ParameterType {
+                column_type,
+                is_unsigned: false,
+            },
+            value,
+        };
+        let all = [
+            attribute("traceparent", ColumnType::STRING, Value::Bytes(b"00-ab")),
+            attribute("nothing", ColumnType::LONG, Value::Null),
+            attribute("", ColumnType::LONGLONG, Value::Int(-5)),
+            attribute("ratio", ColumnType::DOUBLE, Value::Double(0.5)),
+        ];
+        let mut attributes = Vec::new();
+        QueryAttribute::encode_all(&all, &mut attributes).unwrap();
+        assert_eq!(QueryAttribute::decode_all(&attributes).unwrap(), all);
+        let (attributes, text) = (attributes.as_slice(), b"SELECT 1".as_slice());
+        let mut payload = Vec::new();
+        let query = Query { attributes, text };
+        query.encode(ATTRIBUTES, &mut payload);
+        assert_eq!(Query::decode(&payload, ATTRIBUTES), Ok(query));
+        for cut in 1..attributes.len() {
+            assert!(QueryAttribute::decode_all(&attributes[..cut]).is_err());
+        }
+        let mut plain = Vec::new();
+        query.encode(Capabilities::empty(), &mut plain);
+        assert_eq!(plain, b"\x03SELECT 1");
+        let mismatch = [attribute("n", ColumnType::LONG, Value::Bytes(b"1"))];
+        assert!(QueryAttribute::encode_all(&mismatch, &mut plain).is_err());
+        assert_eq!(plain, b"\x03SELECT 1");
     }
 
     #[test]

@@ -1,14 +1,15 @@
 //! Finds the end of any response, without decoding rows: packet headers are scanned, and of a few packets the first
 //! bytes.
 //!
-//! A tracker is fed with bytes as they come, cut anywhere. It keeps at most a packet's first few of them. Every packet
-//! is looked at in its role: what starts with 0xfe is an end of rows only where rows may end.
+//! A tracker is fed with bytes as they come, cut anywhere. It keeps at most a packet's first few of them, and what is said
+//! of session state where that is wanted. Every packet is looked at in its role: what starts with 0xfe is an end of rows only
+//! where rows may end.
 //!
 //! Follows MySQL's "Text Resultset", "COM_STMT_PREPARE Response", "COM_STMT_FETCH Response" and MariaDB's "Result Set
 //! Packets" and "Progress Reporting".
 
 use crate::command::Layout;
-use crate::limits::PACKET_PAYLOAD_BYTES_MAX;
+use crate::limits::{PACKET_PAYLOAD_BYTES_MAX, SESSION_STATE_BYTES_MAX};
 use crate::packet::PacketHeader;
 use crate::response::{EofPacket, ErrPacket, OkHead, OkPacket};
 use crate::resultset::ColumnCount;
@@ -47,6 +48,17 @@ pub struct ResponseTracker {
     has_lost_count: bool,
     status: Option<StatusFlags>,
     summary: Summary,
+    /// `None` where nobody wants it.
+    session_state: Option<Box<SessionState>>,
+}
+
+/// What OKs say of session state.
+#[derive(Debug, Clone, Default)]
+struct SessionState {
+    /// Of the current packet what was seen; empty unless it is an OK with changes.
+    ok: Vec<u8>,
+    /// Of the packets before it.
+    changes: Vec<u8>,
 }
 
 /// What was seen of a response in passing.
@@ -145,7 +157,17 @@ impl ResponseTracker {
             has_lost_count: false,
             status: None,
             summary: Summary::default(),
+            session_state: None,
         }
+    }
+
+    /// Keeps what the response says of session state, for [`Self::take_session_state`].
+    #[must_use]
+    pub fn keeping_session_state(mut self) -> Self {
+        if self.capabilities.contains(Capabilities::SESSION_TRACK) {
+            self.session_state = Some(Box::default());
+        }
+        self
     }
 
     /// The response to a command whose last packet had `sequence_id`.
@@ -163,8 +185,11 @@ impl ResponseTracker {
         let mut at = 0;
         loop {
             let skipped = (self.skip as usize).min(bytes.len() - at);
-            at += skipped;
             self.skip -= skipped as u32;
+            if let Some(session_state) = &mut self.session_state {
+                session_state.see(&bytes[at..at + skipped], self.skip == 0);
+            }
+            at += skipped;
             let next = self.next();
             if next != Next::Bytes || at == bytes.len() {
                 return Ok(Progress { consumed: at, next });
@@ -191,6 +216,13 @@ impl ResponseTracker {
     /// What was seen so far.
     pub fn summary(&self) -> &Summary {
         &self.summary
+    }
+
+    /// What was said of session state so far, for [`SessionStateChange::decode_all`](crate::response::SessionStateChange::decode_all).
+    pub fn take_session_state(&mut self) -> Vec<u8> {
+        let kept = self.session_state.as_mut();
+        kept.map(|kept| std::mem::take(&mut kept.changes))
+            .unwrap_or_default()
     }
 
     /// The client's file is on its way: from now on the server may answer, with progress reports or an early ERR before
@@ -340,13 +372,23 @@ impl ResponseTracker {
     }
 
     fn ok(&mut self, prefix: &[u8]) -> Result<(), DecodeError> {
-        let head = OkPacket::decode_head(prefix)?;
-        self.status = Some(head.status);
-        self.summary.warnings = head.warnings;
+        let head = self.ok_head(prefix)?;
         self.summary.affected_rows = Some(head.affected_rows);
         self.summary.last_insert_id = Some(head.last_insert_id);
         self.summary.has_insert_id |= head.last_insert_id > 0;
         Ok(())
+    }
+
+    fn ok_head(&mut self, prefix: &[u8]) -> Result<OkHead, DecodeError> {
+        let head = OkPacket::decode_head(prefix)?;
+        self.status = Some(head.status);
+        self.summary.warnings = head.warnings;
+        if let Some(session_state) = &mut self.session_state
+            && head.status.contains(StatusFlags::SESSION_STATE_CHANGED)
+        {
+            session_state.ok = prefix.to_vec();
+        }
+        Ok(head)
     }
 
     fn generic(&mut self, first: u8, prefix: &[u8], length: usize) -> Result<State, DecodeError> {
@@ -491,9 +533,7 @@ impl ResponseTracker {
     /// The packet that ends rows: an OK under DEPRECATE_EOF, else an EOF.
     fn end_status(&mut self, prefix: &[u8], length: usize) -> Result<(), DecodeError> {
         if self.deprecates_eof() && length > EofPacket::BYTES {
-            let head = OkPacket::decode_head(prefix)?;
-            self.status = Some(head.status);
-            self.summary.warnings = head.warnings;
+            self.ok_head(prefix)?;
             return Ok(());
         }
         self.eof(prefix)
@@ -512,6 +552,28 @@ impl ResponseTracker {
 
     fn deprecates_eof(&self) -> bool {
         self.capabilities.contains(Capabilities::DEPRECATE_EOF)
+    }
+}
+
+impl SessionState {
+    /// The next bytes of a packet's payload behind its prefix. What is too long or cannot be read is left out: it is the
+    /// client's to complain of.
+    fn see(&mut self, bytes: &[u8], is_end: bool) {
+        if self.ok.is_empty() {
+            return;
+        }
+        let kept = self.changes.len() + self.ok.len();
+        if kept + bytes.len() > SESSION_STATE_BYTES_MAX {
+            self.ok = Vec::new();
+            return;
+        }
+        self.ok.extend_from_slice(bytes);
+        if is_end {
+            let ok = std::mem::take(&mut self.ok);
+            if let Ok(changes) = OkPacket::decode_session_state(&ok) {
+                self.changes.extend_from_slice(changes);
+            }
+        }
     }
 }
 

@@ -118,11 +118,13 @@ fn result(buffered: Option<Arc<Buffered>>) -> InjectionResult {
         injection: Injection {
             id: 1,
             packet: QUERY.to_vec(),
+            attributes: None,
             resultset_is_needed: buffered.is_some(),
             queued_at: Instant::now(),
         },
         query_time: Duration::from_micros(100),
         response_time: Duration::from_micros(100),
+        session_state: Vec::new(),
         statistics: Statistics {
             status: StatusFlags::AUTOCOMMIT,
             query_status: Some(0),

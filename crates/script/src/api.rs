@@ -58,8 +58,8 @@ pub struct Retired {
 pub struct HookDeclaration {
     /// The function's name in the script.
     pub name: &'static str,
-    /// Name and type of its argument.
-    pub parameter: Option<(&'static str, &'static str)>,
+    /// Names and types of its arguments.
+    pub parameters: &'static [(&'static str, &'static str)],
     /// When it is called.
     pub when: &'static str,
     /// What there is to read, and what to change.
@@ -77,6 +77,14 @@ pub struct Constants {
     pub text: &'static str,
     /// Names and values.
     pub values: &'static [(&'static str, i64)],
+}
+
+impl HookDeclaration {
+    /// The names of its arguments, as a call has them.
+    pub fn parameter_names(&self) -> String {
+        let names: Vec<_> = self.parameters.iter().map(|(name, _)| *name).collect();
+        names.join(", ")
+    }
 }
 
 impl Field {
@@ -165,6 +173,7 @@ pub fn objects() -> Vec<Object> {
         injection_object::OBJECT,
         injection_object::RESULTSET,
         injection_object::FLAGS,
+        injection_object::SESSION_STATE,
         fields::OBJECT,
         object::shared::OBJECT,
         mysql_proto::MODULE,

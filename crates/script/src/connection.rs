@@ -37,6 +37,8 @@ pub struct Connection {
     pub taken: Option<Taken>,
     /// `proxy.connection.connection_close`, written by a hook.
     pub connection_close: bool,
+    /// Of the client's command, as they came; empty for none.
+    pub query_attributes: Vec<u8>,
     /// `proxy.queries`
     pub queries: VecDeque<Injection>,
     /// `proxy.global.backends`, in option order.

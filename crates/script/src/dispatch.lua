@@ -77,12 +77,15 @@ local function call(connection, name, ...)
 end
 
 -- With an empty proxy.response.
-local function call_read_query(connection, packet)
+local function call_read_query(connection, packet, attributes)
   local hook = find(connection, "read_query")
   if type(hook) ~= "function" then
     return missing(hook)
   end
   rawset(show(connection), "response", {})
+  if attributes ~= nil then
+    return outcome(pcall(hook, packet, attributes))
+  end
   return outcome(pcall(hook, packet))
 end
 

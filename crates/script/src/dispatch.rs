@@ -4,7 +4,7 @@ use mlua::{Function, IntoLuaMulti, Lua, Table, Value};
 
 use crate::injection_object::{self, InjectionObject};
 use crate::proxy_table::ProxyTable;
-use crate::{InjectionResult, callback, raw_call};
+use crate::{InjectionResult, callback, query_attributes, raw_call};
 
 /// Connections by number.
 ///
@@ -101,13 +101,20 @@ impl Dispatch {
         Outcome::returned(self.call.call((connection, hook, argument))?)
     }
 
-    /// Calls `read_query`, with an empty `proxy.response`.
+    /// Calls `read_query`, with an empty `proxy.response`. Few commands have query attributes.
     pub(crate) fn call_read_query(
         &self,
         lua: &Lua,
         connection: u64,
         packet: &[u8],
+        attributes: &[u8],
     ) -> Result<Returned, Failure> {
+        if !attributes.is_empty() {
+            let packet = lua.create_string(packet)?;
+            let attributes = query_attributes::table(lua, attributes)?;
+            let arguments = (connection, packet, attributes);
+            return Outcome::returned(self.call_read_query.call(arguments)?);
+        }
         Outcome::returned(raw_call::with_bytes(
             lua,
             &self.call_read_query,

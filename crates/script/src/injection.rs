@@ -12,6 +12,9 @@ pub struct Injection {
     pub id: i32,
     /// Command byte and body, as scripts see commands: without query attributes.
     pub packet: Vec<u8>,
+    /// Of a COM_QUERY, as [`QueryAttribute`](protocol::query::QueryAttribute) encodes them; `None` for those of the client's
+    /// command.
+    pub attributes: Option<Vec<u8>>,
     /// Keep the response for the script instead of sending it on at once.
     pub resultset_is_needed: bool,
     /// When it was queued: `query_time` and `response_time` start here.
@@ -29,6 +32,8 @@ pub struct InjectionResult {
     pub response_time: Duration,
     /// Known of every response.
     pub statistics: Statistics,
+    /// What it says of session state, as [`SessionStateChange`](protocol::response::SessionStateChange) decodes it.
+    pub session_state: Vec<u8>,
     /// The response itself, if the query asked for it; the session keeps it too, to send it on.
     pub buffered: Option<Arc<Buffered>>,
 }

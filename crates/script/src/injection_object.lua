@@ -7,8 +7,9 @@
 -- rows(): the columns' number and where the first row is; nil for no resultset; or nil, nil and what is wrong
 -- chunk(at): some rows' packets from there on, where the next ones are (nil behind the last), and whether it is one payload
 --   without header; nil for no rows
+-- session_state(): what changed in the server's session; nil for nothing
 -- not_found(key): somebody reads what `inj` does not have
-local query, raw, fields, rows, chunk, not_found = ...
+local query, raw, fields, rows, chunk, session_state, not_found = ...
 local band = require("bit").band
 local new_table = require("table.new")
 local byte, sub = string.byte, string.sub
@@ -138,6 +139,7 @@ local resultset_fields = {
     needs_buffering("raw")
     return raw()
   end,
+  session_state = function() return session_state() end,
 }
 
 -- A userdata whose fields these functions give.

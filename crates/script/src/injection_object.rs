@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use mlua::{BString, Error, Function, IntoLuaMulti, Lua, Result, Table};
 use protocol::DecodeError;
+use protocol::response::SessionStateChange;
 use tracing::info;
 
 use crate::api::{Field, Object};
@@ -99,6 +100,12 @@ const RESULTSET_FIELDS: &[Field] = &[
         "string|nil",
         "The response's first packet, without header.",
     ),
+    Field::read(
+        "session_state",
+        "mysql_proxy.SessionState|nil",
+        "What the server says that changed in its session; nil where it says nothing, or where client and server did not agree \
+         on SESSION_TRACK. It needs no `resultset_is_needed`.",
+    ),
 ];
 
 /// `inj.resultset.flags`
@@ -111,6 +118,45 @@ pub(crate) const FLAGS: Object = Object {
         Field::read("auto_commit", "boolean", "`autocommit` is on."),
         Field::read("no_good_index_used", "boolean", "The server says so."),
         Field::read("no_index_used", "boolean", "The server says so."),
+    ],
+};
+
+/// `inj.resultset.session_state`
+pub(crate) const SESSION_STATE: Object = Object {
+    path: "inj.resultset.session_state",
+    class: "mysql_proxy.SessionState",
+    text: "A new table at each access. What the server tells is for its `session_track_*` variables to say.",
+    fields: &[
+        Field::read(
+            "schema",
+            "string|nil",
+            "The default database, if it was set.",
+        ),
+        Field::read(
+            "system_variables",
+            "table<string, string>",
+            "Those that were set, and their values; empty for none.",
+        ),
+        Field::read(
+            "state_change",
+            "boolean|nil",
+            "Anything of the session changed (`session_track_state_change`).",
+        ),
+        Field::read(
+            "gtids",
+            "string|nil",
+            "What was committed (`session_track_gtids`).",
+        ),
+        Field::read(
+            "transaction_characteristics",
+            "string|nil",
+            "Statements that start the open transaction again; empty for none (`session_track_transaction_info`).",
+        ),
+        Field::read(
+            "transaction_state",
+            "string|nil",
+            "Eight letters or underscores: `T_R_____` is a transaction that has read (`session_track_transaction_info`).",
+        ),
     ],
 };
 
@@ -167,13 +213,16 @@ impl InjectionObject {
                 Ok((Some(bytes), chunk.next, chunk.is_payload))
             })
         })?;
+        let session_state = lua.create_function(|lua, ()| {
+            with_result(|result| session_state(lua, &result.session_state))
+        })?;
         let not_found = lua.create_function(|_, key: BString| {
             info!("inj[{key}] ... not found");
             Ok(())
         })?;
         let source = lua.load(include_str!("injection_object.lua"));
         let source = source.set_name("=mysql-proxy");
-        let functions = source.call((query, raw, fields, rows, chunk, not_found))?;
+        let functions = source.call((query, raw, fields, rows, chunk, session_state, not_found))?;
         let (begin, finish, _fields, _resultset_fields): (_, _, Table, Table) = functions;
         Ok(Self {
             begin,
@@ -220,6 +269,40 @@ impl Drop for Kept {
     fn drop(&mut self) {
         CURRENT.take();
     }
+}
+
+/// Of a change that comes several times, the last one counts. Some server's own that is not known here is left out.
+fn session_state(lua: &Lua, bytes: &[u8]) -> Result<Option<Table>> {
+    let Ok(changes) = SessionStateChange::decode_all(bytes) else {
+        return Ok(None);
+    };
+    if changes.is_empty() {
+        return Ok(None);
+    }
+    let variables = lua.create_table()?;
+    let table = lua.create_table()?;
+    table.raw_set("system_variables", &variables)?;
+    for change in changes {
+        let (name, text) = match change {
+            SessionStateChange::SystemVariable(name, value) => {
+                variables.raw_set(BString::from(name), BString::from(value))?;
+                continue;
+            }
+            SessionStateChange::StateChange(has_changed) => {
+                table.raw_set("state_change", has_changed)?;
+                continue;
+            }
+            SessionStateChange::Unknown(..) => continue,
+            SessionStateChange::Schema(text) => ("schema", text),
+            SessionStateChange::Gtids(text) => ("gtids", text),
+            SessionStateChange::TransactionCharacteristics(text) => {
+                ("transaction_characteristics", text)
+            }
+            SessionStateChange::TransactionState(text) => ("transaction_state", text),
+        };
+        table.raw_set(name, BString::from(text))?;
+    }
+    Ok(Some(table))
 }
 
 fn with_result<R>(visit: impl FnOnce(&InjectionResult) -> Result<R>) -> Result<R> {

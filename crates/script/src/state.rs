@@ -482,7 +482,12 @@ impl State {
         hook: Hook<'_>,
     ) -> Result<Decision, String> {
         let (id, name, rule) = (connection.id, hook.name(), rule(&hook));
-        let returned = caught(|| lent::lend(connection, || self.run_function(id, hook)))?;
+        let attributes = match rule {
+            Rule::ReadQuery => connection.query_attributes.clone(),
+            _ => Vec::new(),
+        };
+        let returned =
+            caught(|| lent::lend(connection, || self.run_function(id, hook, &attributes)))?;
         let number = match returned {
             Returned::Number(number) => number,
             Returned::NoHook => {
@@ -515,7 +520,13 @@ impl State {
         })
     }
 
-    fn run_function(&self, id: u64, hook: Hook<'_>) -> Result<Returned, Failure> {
+    /// `attributes` are a query's.
+    fn run_function(
+        &self,
+        id: u64,
+        hook: Hook<'_>,
+        attributes: &[u8],
+    ) -> Result<Returned, Failure> {
         let name = hook.name();
         match hook {
             Hook::ConnectServer | Hook::ReadHandshake | Hook::ReadAuth | Hook::DisconnectClient => {
@@ -529,7 +540,9 @@ impl State {
                 auth.raw_set("packet", self.lua.create_string(packet)?)?;
                 self.dispatch.call(id, name, auth)
             }
-            Hook::ReadQuery(packet) => self.dispatch.call_read_query(&self.lua, id, packet),
+            Hook::ReadQuery(packet) => {
+                (self.dispatch).call_read_query(&self.lua, id, packet, attributes)
+            }
             Hook::ReadQueryResult(result) => self.dispatch.call_read_query_result(id, *result),
         }
     }

@@ -70,11 +70,11 @@ fn reference() -> String {
 }
 
 fn put_hook(page: &mut String, hook: &HookDeclaration) {
-    let parameter = hook.parameter.map_or("", |(name, _)| name);
     let _ = write!(
         page,
-        "\n### {}({parameter})\n\n| | |\n|---|---|\n",
-        hook.name
+        "\n### {}({})\n\n| | |\n|---|---|\n",
+        hook.name,
+        hook.parameter_names()
     );
     let mut row = |title: &str, text: &str| {
         let _ = writeln!(page, "| {title} | {} |", cell(text));
@@ -180,12 +180,15 @@ fn put_field(file: &mut String, field: &Field) {
 }
 
 fn put_hook_alias(file: &mut String, hook: &HookDeclaration) {
-    let parameter = hook.parameter.map_or(String::new(), |(name, lua_type)| {
-        format!("{name}: {lua_type}")
-    });
+    let parameters = hook.parameters.iter();
+    let parameters: Vec<_> = parameters
+        .map(|(name, lua_type)| format!("{name}: {lua_type}"))
+        .collect();
     let _ = write!(
         file,
-        "\n--- {}\n---@alias mysql_proxy.hook.{} fun({parameter}): integer?\n",
-        hook.when, hook.name
+        "\n--- {}\n---@alias mysql_proxy.hook.{} fun({}): integer?\n",
+        hook.when,
+        hook.name,
+        parameters.join(", ")
     );
 }

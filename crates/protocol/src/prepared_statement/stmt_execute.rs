@@ -1,12 +1,16 @@
 //! `COM_STMT_EXECUTE`: a statement's parameters. Their number is in no packet: it is the statement's. Their types
-//! are there the first time only, and what came by COM_STMT_SEND_LONG_DATA has no value here.
+//! are there the first time only, and what came by COM_STMT_SEND_LONG_DATA has no value here. Query attributes stand behind
+//! them, as parameters with names.
 
+use crate::query::QueryAttribute;
 use crate::resultset::{ColumnType, NullBitmap, Value};
 use crate::wire::{Reader, Writer};
 use crate::{Command, DecodeError};
 
 const NAME: &str = "COM_STMT_EXECUTE";
 const UNSIGNED: u8 = 0x80;
+/// `CURSOR_TYPE_READ_ONLY`, `_FOR_UPDATE`, `_SCROLLABLE`
+const CURSOR_TYPES: u8 = 0x07;
 
 /// What a parameter is bound as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +41,14 @@ pub struct StmtExecute<'a> {
     pub types: Vec<ParameterType>,
     /// The parameters; `None` for one that came as long data.
     pub values: Vec<Option<Value<'a>>>,
+    /// What came behind the parameters.
+    pub attributes: Vec<QueryAttribute<'a>>,
 }
 
 impl<'a> StmtExecute<'a> {
+    /// The flag of a client that knows query attributes: parameters are counted, and have names.
+    pub const PARAMETER_COUNT_AVAILABLE: u8 = 0x08;
+
     /// The number alone, to find the statement by. `payload` starts with the command.
     ///
     /// # Errors
@@ -67,60 +76,96 @@ impl<'a> StmtExecute<'a> {
         let statement_id = Self::decode_statement_id(payload)?;
         let mut reader = Reader::new(NAME, payload);
         reader.bytes(5, "statement id")?;
-        let cursor_type = match reader.u8("flags")? {
+        let flags = reader.u8("flags")?;
+        let cursor_type = match flags & CURSOR_TYPES {
             0 => CursorType::None,
             _ => CursorType::ReadOnly,
         };
         reader.u32("iteration count")?;
-        let parameters = usize::from(parameters);
         let mut execute = Self {
             statement_id,
             cursor_type,
             types: Vec::new(),
-            values: Vec::with_capacity(parameters),
+            values: Vec::new(),
+            attributes: Vec::new(),
         };
-        if parameters > 0 {
-            let nulls = NullBitmap::read(&mut reader, parameters, NullBitmap::PARAMETERS_OFFSET)?;
-            execute.types = types(&mut reader, parameters, bound)?;
-            for (index, bound) in execute.types.iter().enumerate() {
-                execute.values.push(match () {
-                    () if is_long(index) => None,
+        let has_names = flags & Self::PARAMETER_COUNT_AVAILABLE != 0;
+        let parameters = usize::from(parameters);
+        let count = match has_names {
+            true => counted(&mut reader, parameters)?,
+            false => parameters,
+        };
+        if count > 0 {
+            let nulls = NullBitmap::read(&mut reader, count, NullBitmap::PARAMETERS_OFFSET)?;
+            let (types, names) = types(&mut reader, count, has_names, bound)?;
+            for (index, bound) in types.iter().enumerate() {
+                let value = match () {
+                    () if index < parameters && is_long(index) => None,
                     () if nulls.is_null(index) => Some(Value::Null),
-                    () => {
-                        let (column_type, is_unsigned) = (bound.column_type, bound.is_unsigned);
-                        Some(Value::decode(&mut reader, column_type, is_unsigned)?)
+                    () => Some(bound.value(&mut reader)?),
+                };
+                match (value, names.get(index)) {
+                    (Some(value), Some(&name)) if index >= parameters => {
+                        let bound = *bound;
+                        execute
+                            .attributes
+                            .push(QueryAttribute { name, bound, value });
                     }
-                });
+                    _ => execute.values.push(value),
+                }
             }
+            execute.types = types;
+            execute.types.truncate(parameters);
         }
         reader.end()?;
         Ok(execute)
     }
 }
 
-fn types(
-    reader: &mut Reader<'_>,
-    parameters: usize,
+/// How many parameters and attributes there are.
+fn counted(reader: &mut Reader<'_>, parameters: usize) -> Result<usize, DecodeError> {
+    let count = reader.lenenc_int("parameter count")?;
+    match usize::try_from(count) {
+        Ok(n) if (parameters..=usize::from(u16::MAX)).contains(&n) => Ok(n),
+        _ => Err(reader.invalid("parameter count", count)),
+    }
+}
+
+/// What `count` values are bound as, and their names where types have names.
+fn types<'a>(
+    reader: &mut Reader<'a>,
+    count: usize,
+    has_names: bool,
     bound: &[ParameterType],
-) -> Result<Vec<ParameterType>, DecodeError> {
+) -> Result<(Vec<ParameterType>, Vec<&'a [u8]>), DecodeError> {
     let new_types = reader.u8("new parameters bound flag")?;
     if new_types == 0 {
-        if bound.len() != parameters {
+        if bound.len() != count {
             return Err(reader.invalid("new parameters bound flag", 0));
         }
-        return Ok(bound.to_vec());
+        return Ok((bound.to_vec(), Vec::new()));
     }
-    (0..parameters)
-        .map(|_| ParameterType::decode(reader))
-        .collect()
+    let (mut types, mut names) = (Vec::new(), Vec::new());
+    for _ in 0..count {
+        types.push(ParameterType::decode(reader)?);
+        if has_names {
+            names.push(reader.lenenc_bytes("parameter name")?);
+        }
+    }
+    Ok((types, names))
 }
 
 impl ParameterType {
-    fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
+    pub(crate) fn decode(reader: &mut Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
             column_type: ColumnType(reader.u8("parameter type")?),
             is_unsigned: reader.u8("parameter flag")? & UNSIGNED != 0,
         })
+    }
+
+    /// Reads a value of this type that is not NULL.
+    pub(crate) fn value<'a>(self, reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
+        Value::decode(reader, self.column_type, self.is_unsigned)
     }
 
     /// Appends the two bytes of a type.
@@ -184,6 +229,35 @@ mod tests {
         let execute = StmtExecute::decode(payload, 0, &[], |_| false).unwrap();
         assert_eq!(execute.cursor_type, CursorType::ReadOnly);
         assert!(StmtExecute::decode(b"\x16\x01\0\0\0\0\x01\0\0\0", 0, &[], |_| false).is_err());
+    }
+
+    #[test]
+    fn attributes_stand_behind_parameters() {
+        // As a client that knows query attributes sends them: one parameter without name, one attribute.
+        let head = b"\x17\x07\0\0\0\x08\x01\0\0\0";
+        let payload = [
+            head.as_slice(),
+            b"\x02\0\x01\x01\0\0\xfe\0\x05trace\x2a\x02ab",
+        ]
+        .concat();
+        let execute = StmtExecute::decode(&payload, 1, &[], |_| false).unwrap();
+        assert_eq!(execute.cursor_type, CursorType::None);
+        assert_eq!(execute.values, [Some(Value::Int(42))]);
+        assert_eq!(execute.types.len(), 1);
+        let [attribute] = execute.attributes.as_slice() else {
+            panic!("not one attribute: {execute:?}");
+        };
+        assert_eq!(
+            (attribute.name, attribute.value),
+            (b"trace".as_slice(), Value::Bytes(b"ab"))
+        );
+        for cut in head.len()..payload.len() {
+            assert!(StmtExecute::decode(&payload[..cut], 1, &[], |_| false).is_err());
+        }
+        let none = [head.as_slice(), b"\0"].concat();
+        let execute = StmtExecute::decode(&none, 0, &[], |_| false).unwrap();
+        assert!(execute.values.is_empty() && execute.attributes.is_empty());
+        assert!(StmtExecute::decode(&none, 1, &[], |_| false).is_err());
     }
 
     #[test]

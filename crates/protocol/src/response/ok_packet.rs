@@ -18,39 +18,8 @@ pub struct OkPacket {
     pub warnings: u16,
     /// What a person may read; a decoded one holds session state changes as they came, if there are any.
     pub info: Vec<u8>,
-    /// What to say of session state under SESSION_TRACK, by [`SessionStateChange::encode`]; a decoded packet's is empty.
+    /// What to say of session state under SESSION_TRACK, by [`SessionStateChange::encode`](super::SessionStateChange::encode); a decoded packet's is empty.
     pub session_state: Vec<u8>,
-}
-
-/// One change of session state that a server tells.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SessionStateChange<'a> {
-    /// `SESSION_TRACK_SYSTEM_VARIABLES`: name and value
-    SystemVariable(&'a [u8], &'a [u8]),
-    /// `SESSION_TRACK_SCHEMA`: the default database
-    Schema(&'a [u8]),
-}
-
-impl SessionStateChange<'_> {
-    /// Appends the change to [`OkPacket::session_state`].
-    pub fn encode(self, out: &mut Vec<u8>) {
-        let mut data = Vec::new();
-        let mut writer = Writer::new(&mut data);
-        let kind = match self {
-            Self::SystemVariable(name, value) => {
-                writer.lenenc_bytes(name);
-                writer.lenenc_bytes(value);
-                0
-            }
-            Self::Schema(name) => {
-                writer.lenenc_bytes(name);
-                1
-            }
-        };
-        let mut writer = Writer::new(out);
-        writer.u8(kind);
-        writer.lenenc_bytes(&data);
-    }
 }
 
 impl OkPacket {
@@ -102,6 +71,22 @@ impl OkPacket {
         }
     }
 
+    /// What a packet with [`StatusFlags::SESSION_STATE_CHANGED`] says of session state: for
+    /// [`SessionStateChange::decode_all`](super::SessionStateChange::decode_all).
+    ///
+    /// # Errors
+    /// As [`Self::decode`], or a length that lies.
+    pub fn decode_session_state(payload: &[u8]) -> Result<&[u8], DecodeError> {
+        let mut reader = Reader::new(NAME, payload);
+        reader.u8("header")?;
+        reader.lenenc_int("affected rows")?;
+        reader.lenenc_int("last insert id")?;
+        reader.u16("status flags")?;
+        reader.u16("warnings")?;
+        reader.lenenc_bytes("info")?;
+        reader.lenenc_bytes("session state changes")
+    }
+
     /// The numbers alone, from a packet that may be cut behind them: what a relay looks at.
     ///
     /// # Errors
@@ -139,6 +124,7 @@ impl OkHead {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::response::SessionStateChange;
 
     #[test]
     fn round_trips_and_cuts() {
@@ -175,5 +161,10 @@ mod tests {
             tracked,
             b"\0\0\0\0\x40\0\0\0\x17\x01\x05\x04shop\x00\x0e\x0aautocommit\x02ON"
         );
+        let decoded = OkPacket::decode_session_state(&tracked);
+        assert_eq!(decoded, Ok(ok.session_state.as_slice()));
+        for cut in 0..tracked.len() {
+            assert!(OkPacket::decode_session_state(&tracked[..cut]).is_err());
+        }
     }
 }

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::packet::put_payload;
+use crate::response::SessionStateChange;
 
 const PLAIN: Capabilities = Capabilities::PROTOCOL_41;
 const DEPRECATE_EOF: Capabilities = PLAIN.union(Capabilities::DEPRECATE_EOF);
@@ -188,6 +189,86 @@ fn several_results_are_one_response() {
         check(Layout::Resultsets, capabilities, &response, last);
         let failed = Response::new().ok(more).err();
         check(Layout::Resultsets, capabilities, &failed, more);
+    }
+}
+
+/// An OK that says of session state what is given.
+fn ok_with_changes(header: u8, status: StatusFlags, changes: &[SessionStateChange<'_>]) -> Vec<u8> {
+    let mut ok = OkPacket {
+        status,
+        info: b"Rows matched: 1".to_vec(),
+        ..OkPacket::default()
+    };
+    for change in changes {
+        change.encode(&mut ok.session_state);
+    }
+    let mut payload = Vec::new();
+    ok.encode(header, Capabilities::SESSION_TRACK, &mut payload);
+    payload
+}
+
+#[test]
+fn session_state_of_all_results_is_kept_where_it_is_wanted() {
+    let tracks = DEPRECATE_EOF.union(Capabilities::SESSION_TRACK);
+    let changes = [
+        SessionStateChange::Schema(b"shop"),
+        SessionStateChange::SystemVariable(b"character_set_client", b"utf8mb4"),
+        SessionStateChange::Gtids(b"uuid:1-5"),
+    ];
+    let more = StatusFlags::MORE_RESULTS_EXISTS;
+    let response = Response::new()
+        .packet(&ok_with_changes(OkPacket::HEADER, more, &changes[..2]))
+        .packet(&[1])
+        .definitions(1)
+        .packet(b"\x01x")
+        .packet(&ok_with_changes(OkPacket::HEADER_AFTER_ROWS, more, &[]))
+        .packet(&ok_with_changes(
+            OkPacket::HEADER,
+            StatusFlags::empty(),
+            &changes[2..],
+        ));
+    let check = |pieces: &[&[u8]]| {
+        let mut tracker = ResponseTracker::new(Layout::Resultsets, tracks).keeping_session_state();
+        let ends = pieces.iter().map(|piece| tracker.feed(piece).unwrap().next);
+        assert_eq!(ends.last(), Some(Next::End));
+        let kept = tracker.take_session_state();
+        assert_eq!(SessionStateChange::decode_all(&kept).unwrap(), changes);
+        assert!(tracker.take_session_state().is_empty());
+    };
+    check(&[&response.bytes]);
+    check(&response.bytes.chunks(1).collect::<Vec<_>>());
+    for cut in 1..response.bytes.len() {
+        let (head, tail) = response.bytes.split_at(cut);
+        check(&[head, tail]);
+    }
+    for (capabilities, keeps) in [(tracks, false), (DEPRECATE_EOF, true)] {
+        let mut tracker = ResponseTracker::new(Layout::Resultsets, capabilities);
+        if keeps {
+            tracker = tracker.keeping_session_state();
+        }
+        tracker.feed(&response.bytes).unwrap();
+        assert!(tracker.take_session_state().is_empty());
+    }
+}
+
+#[test]
+fn session_state_that_is_too_long_or_lies_is_left_out() {
+    let long = vec![b'x'; SESSION_STATE_BYTES_MAX];
+    let long = ok_with_changes(
+        OkPacket::HEADER,
+        StatusFlags::empty(),
+        &[SessionStateChange::Gtids(&long)],
+    );
+    // The info claims to be longer than the packet.
+    let lies = b"\0\0\0\x00\x40\0\0\xf0\x03\x01\x01\x00".to_vec();
+    for payload in [long, lies] {
+        let response = Response::new().packet(&payload);
+        let tracker =
+            ResponseTracker::new(Layout::Generic, PLAIN.union(Capabilities::SESSION_TRACK));
+        let mut tracker = tracker.keeping_session_state();
+        let progress = tracker.feed(&response.bytes).unwrap();
+        assert_eq!(progress.next, Next::End);
+        assert!(tracker.take_session_state().is_empty());
     }
 }
 

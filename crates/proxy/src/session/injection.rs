@@ -87,7 +87,7 @@ async fn run_one(
         let change = change_user::inject(link, script, input, &injection.packet);
         return Box::pin(change).await;
     }
-    let (sequence_id, kind, is_sent) = send(link, command, &injection.packet).await?;
+    let (sequence_id, kind, is_sent) = send(link, script, &injection).await?;
     link.err_sequence_id = delivery.err_sequence_id();
     let layout = match kind {
         ResponseKind::None | ResponseKind::Authentication => {
@@ -107,13 +107,8 @@ async fn run_one(
         ResponseKind::Tracked(layout) => layout,
     };
     let tracker = ResponseTracker::new(layout, link.capabilities).following(sequence_id);
-    let mut exchange = Exchange {
-        command,
-        tracker,
-        first_at: None,
-        receiver: Receiver::Client,
-        is_last: script.connection.queries.is_empty(),
-    };
+    let is_last = script.connection.queries.is_empty();
+    let mut exchange = Exchange::new(command, tracker, is_last);
     if injection.resultset_is_needed {
         exchange.receiver = Receiver::Script(Kept::new(script));
     } else if delivery.is_done {
@@ -147,18 +142,22 @@ async fn run_one(
     }
 }
 
-/// The query's packets; the last one's sequence id, what follows it, and whether the backend took all of it. Scripts do
-/// not see query attributes; where both sides agreed on them there have to be some.
+/// The query's packets; the last one's sequence id, what follows it, and whether the backend took all of it.
 async fn send(
     link: &mut Link,
-    command: Command,
-    packet: &[u8],
+    script: &Script,
+    injection: &Injection,
 ) -> Result<(u8, ResponseKind, bool), SessionError> {
+    let packet = injection.packet.as_slice();
+    let command = command_of(packet);
     let mut bytes = Vec::new();
     let next = match packet.split_first() {
         Some((_, text)) if command == Command::QUERY => {
-            let mut payload = Vec::with_capacity(packet.len() + 2);
-            Query::encode_text(text, link.capabilities, &mut payload);
+            let attributes = injection.attributes.as_deref();
+            let attributes = attributes.unwrap_or(&script.connection.query_attributes);
+            let query = Query { attributes, text };
+            let mut payload = Vec::with_capacity(packet.len() + attributes.len() + 2);
+            query.encode(link.capabilities, &mut payload);
             put_payload(&mut bytes, 0, &payload)
         }
         _ => put_payload(&mut bytes, 0, packet),
@@ -218,6 +217,17 @@ struct Kept {
 }
 
 impl Exchange {
+    /// The client gets the response.
+    fn new(command: Command, tracker: ResponseTracker, is_last: bool) -> Self {
+        Self {
+            command,
+            tracker: tracker.keeping_session_state(),
+            first_at: None,
+            receiver: Receiver::Client,
+            is_last,
+        }
+    }
+
     /// Up to the response's end, or to the server's request for a file while the response is the script's. What is still
     /// to be sent.
     async fn receive(
@@ -334,14 +344,16 @@ impl Exchange {
     }
 
     fn result(
-        &self,
+        &mut self,
         link: &Link,
         injection: Injection,
         buffered: Option<Arc<Buffered>>,
     ) -> InjectionResult {
         let now = Instant::now();
+        let session_state = self.tracker.take_session_state();
         let summary = self.tracker.summary();
         InjectionResult {
+            session_state,
             query_time: self.first_at.unwrap_or(now) - injection.queued_at,
             response_time: now - injection.queued_at,
             statistics: Statistics {

@@ -523,7 +523,7 @@ async fn take_over(
     if session.handshake.is_mariadb() {
         // COM_CHANGE_USER leaves the role of the user before in force for one who has none by default.
         let mut payload = Vec::new();
-        Query::encode_text(b"SET ROLE NONE", session.capabilities, &mut payload);
+        Query::text(b"SET ROLE NONE").encode(session.capabilities, &mut payload);
         login.run_statement(&payload).await?;
     }
     change_user(login, response, session).await

@@ -86,7 +86,8 @@ async fn command(
 ) -> Result<(), SessionError> {
     let (decision, effect) = {
         let payload = payload(&input.bytes()[..batch.bytes]);
-        let packet = visible(payload, batch.last, link.capabilities)?;
+        let (packet, attributes) = split(payload, batch.last, link.capabilities)?;
+        script.connection.query_attributes = attributes;
         script.connection.queries.clear();
         let decision = link.call(script, Hook::ReadQuery(&packet)).await;
         let passes = matches!(decision, Decision::Default | Decision::IgnoreResult);
@@ -151,18 +152,19 @@ fn payload(packets: &[u8]) -> Cow<'_, [u8]> {
     split_payload(packets).map_or_else(Cow::default, |(payload, _)| payload)
 }
 
-/// What scripts see of a command: no query attributes.
-fn visible(
+/// What scripts see as a command, and its query attributes.
+fn split(
     payload: Cow<'_, [u8]>,
     command: Command,
     capabilities: Capabilities,
-) -> Result<Cow<'_, [u8]>, SessionError> {
+) -> Result<(Cow<'_, [u8]>, Vec<u8>), SessionError> {
     if command != Command::QUERY || !capabilities.contains(Capabilities::QUERY_ATTRIBUTES) {
-        return Ok(payload);
+        return Ok((payload, Vec::new()));
     }
     let query = Query::decode(&payload, capabilities)
         .map_err(|error| SessionError::Malformed(Party::Client, error))?;
-    Ok([&[Command::QUERY.0], query.text].concat().into())
+    let packet = [&[Command::QUERY.0], query.text].concat();
+    Ok((packet.into(), query.attributes.to_vec()))
 }
 
 fn too_long(bytes_max: usize) -> SessionError {

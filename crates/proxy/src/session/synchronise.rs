@@ -72,7 +72,7 @@ impl Step {
     fn payload(&self, capabilities: Capabilities) -> Vec<u8> {
         let mut payload = Vec::new();
         match self.command() {
-            Command::QUERY => Query::encode_text(self.text(), capabilities, &mut payload),
+            Command::QUERY => Query::text(self.text()).encode(capabilities, &mut payload),
             command => {
                 payload.push(command.0);
                 payload.extend_from_slice(self.text());

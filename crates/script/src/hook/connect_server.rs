@@ -5,7 +5,7 @@ use crate::api::HookDeclaration;
 
 pub(super) const DECLARATION: HookDeclaration = HookDeclaration {
     name: "connect_server",
-    parameter: None,
+    parameters: &[],
     when: "Before each attempt to reach a server: again after one that could not be reached, which is marked down by then.",
     uses: "`proxy.connection.client.src` and `.dst`; nothing of the user yet. `proxy.connection.backend_ndx = N` chooses the \
            backend. One that is down is not used, the proxy then chooses.",

@@ -6,7 +6,7 @@ use crate::api::HookDeclaration;
 
 pub(super) const DECLARATION: HookDeclaration = HookDeclaration {
     name: "read_auth",
-    parameter: None,
+    parameters: &[],
     when: "The client has said who it is; the server has not heard of it yet.",
     uses: "`proxy.connection.client.username`, `.default_db`, `.scrambled_password`, `.auth_plugin_name`. \
            `proxy.connection.backend_ndx = N` sends the client to another backend, which asks it for the password itself.",

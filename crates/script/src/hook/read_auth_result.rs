@@ -5,7 +5,7 @@ use crate::api::HookDeclaration;
 
 pub(super) const DECLARATION: HookDeclaration = HookDeclaration {
     name: "read_auth_result",
-    parameter: Some(("auth", "{ packet: string }")),
+    parameters: &[("auth", "{ packet: string }")],
     when: "Each packet of the server during the login: OK, ERR, or another question to the client.",
     uses: "`auth.packet`, whose first byte is `MYSQLD_PACKET_OK`, `_ERR`, 254 (another plugin) or 1 (more data).",
     returns: &[

@@ -8,7 +8,7 @@ use crate::api::HookDeclaration;
 
 pub(super) const DECLARATION: HookDeclaration = HookDeclaration {
     name: "read_handshake",
-    parameter: None,
+    parameters: &[],
     when: "A server has greeted; the client has not heard of it yet.",
     uses: "`proxy.connection.server.mysqld_version`, `.thread_id`, `.scramble_buffer`, `.auth_plugin_name`; both sides' \
            addresses.",

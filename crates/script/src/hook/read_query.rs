@@ -8,9 +8,13 @@ use crate::api::HookDeclaration;
 
 pub(super) const DECLARATION: HookDeclaration = HookDeclaration {
     name: "read_query",
-    parameter: Some(("packet", "string")),
+    parameters: &[
+        ("packet", "string"),
+        ("attributes", "table<string, any>|nil"),
+    ],
     when: "Each command of the client, all of it: `packet:byte()` is the command, `packet:sub(2)` its body, of a COM_QUERY \
-           the text. Also COM_QUIT; an empty packet has no byte.",
+           the text. Also COM_QUIT; an empty packet has no byte. `attributes` are the query attributes of a COM_QUERY by \
+           name (numbers and strings; of several by one name the first), nil where there are none.",
     uses: "Everything of the connection. `proxy.response` and `proxy.queries` are empty.",
     returns: &[
         (

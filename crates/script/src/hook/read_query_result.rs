@@ -8,7 +8,7 @@ use crate::api::HookDeclaration;
 
 pub(super) const DECLARATION: HookDeclaration = HookDeclaration {
     name: "read_query_result",
-    parameter: Some(("inj", "mysql_proxy.Injection")),
+    parameters: &[("inj", "mysql_proxy.Injection")],
     when: "The response to a query of `proxy.queries` is complete. Not for commands that went to the server as they came, \
            nor for those without a response.",
     uses: "`inj`; `proxy.response` as `read_query` left it; `proxy.queries`, where more may be added, or taken back.",

@@ -15,6 +15,7 @@ fn answer_with_query(rule: Rule, number: Option<i64>) -> Answer {
         queries: [Injection {
             id: 1,
             packet: b"\x03SELECT 1".to_vec(),
+            attributes: None,
             resultset_is_needed: false,
             queued_at: Instant::now(),
         }]

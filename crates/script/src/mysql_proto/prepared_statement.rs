@@ -1,12 +1,13 @@
 //! The commands of prepared statements, and the answer to COM_STMT_PREPARE.
 
-use mlua::{IntoLua, Lua, Result, Table, Value};
+use mlua::{Lua, Result, Table, Value};
 use protocol::prepared_statement::{StmtExecute, StmtPrepareOk};
-use protocol::resultset::{ColumnType, DateTime, Time, Value as Parameter};
+use protocol::resultset::ColumnType;
 use protocol::wire::Reader;
 use protocol::{Command, DecodeError};
 
 use super::{Decoded, Module, failed, integer, string};
+use crate::{parameter, query_attributes};
 
 /// COM_STMT_PREPARE_OK; a byte about left-out definitions may follow.
 const PREPARE_OK_BYTES: usize = 12;
@@ -69,6 +70,10 @@ fn from_stmt_execute_packet(lua: &Lua, (packet, parameters): (Value, Value)) -> 
         let execute = StmtExecute::decode(&packet, parameters, &[], |_| false)
             .map_err(|error| failed(&error))?;
         table.raw_set("params", params(lua, &execute)?)?;
+        if !execute.attributes.is_empty() {
+            let attributes = query_attributes::by_name(lua, &execute.attributes)?;
+            table.raw_set("attributes", attributes)?;
+        }
     }
     Ok(table)
 }
@@ -83,41 +88,10 @@ fn params(lua: &Lua, execute: &StmtExecute<'_>) -> Result<Table> {
         }
         let param = lua.create_table_with_capacity(0, 2)?;
         param.raw_set("type", column_type.0)?;
-        param.raw_set("value", lua_value(lua, *value, column_type)?)?;
+        param.raw_set("value", parameter::lua_value(lua, *value, column_type)?)?;
         params.raw_push(param)?;
     }
     Ok(params)
-}
-
-fn lua_value(lua: &Lua, value: Option<Parameter<'_>>, column_type: ColumnType) -> Result<Value> {
-    match value {
-        None | Some(Parameter::Null) => Ok(Value::Nil),
-        Some(Parameter::Int(number)) => number.into_lua(lua),
-        Some(Parameter::UInt(number)) => number.into_lua(lua),
-        Some(Parameter::Float(number)) => number.into_lua(lua),
-        Some(Parameter::Double(number)) => number.into_lua(lua),
-        Some(Parameter::DateTime(date)) if column_type == ColumnType::DATE => {
-            date.date_text().into_lua(lua)
-        }
-        Some(Parameter::DateTime(value)) => date_time_text(value).into_lua(lua),
-        Some(Parameter::Time(value)) => time_text(value).into_lua(lua),
-        Some(Parameter::Bytes(bytes)) => lua.create_string(bytes)?.into_lua(lua),
-    }
-}
-
-/// The fraction is microseconds in nine digits, as scripts know it.
-fn date_time_text(value: DateTime) -> String {
-    let (date, hour, minute, second) = (value.date_text(), value.hour, value.minute, value.second);
-    let fraction = value.microsecond;
-    format!("{date} {hour:02}:{minute:02}:{second:02}.{fraction:09}")
-}
-
-/// Days apart, and the fraction as in [`date_time_text`].
-fn time_text(value: Time) -> String {
-    let sign = if value.is_negative { "-" } else { "" };
-    let (days, hours, minutes, seconds) = (value.days, value.hours, value.minutes, value.seconds);
-    let fraction = value.microseconds;
-    format!("{sign}{days} {hours:02}:{minutes:02}:{seconds:02}.{fraction:09}")
 }
 
 /// COM_STMT_EXECUTE up to where types may stand.
@@ -137,8 +111,12 @@ impl ExecuteHead {
             iteration_count: reader.u32("iteration count")?,
             new_params_bound: false,
         };
-        if parameters > 0 {
-            reader.bytes(usize::from(parameters).div_ceil(8), "NULL bitmap")?;
+        let values = match head.flags & StmtExecute::PARAMETER_COUNT_AVAILABLE {
+            0 => parameters.into(),
+            _ => reader.lenenc_int("parameter count")?,
+        };
+        if values > 0 {
+            reader.bytes(values.div_ceil(8) as usize, "NULL bitmap")?;
             head.new_params_bound = reader.u8("new parameters bound flag")? != 0;
         }
         Ok(head)

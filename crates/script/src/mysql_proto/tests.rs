@@ -286,6 +286,18 @@ fn several_parameters() {
 }
 
 #[test]
+fn attributes_of_an_execution() {
+    run(
+        "local head = '\\023\\001\\0\\0\\0\\008\\001\\0\\0\\0'
+         local t = proto.from_stmt_execute_packet(head .. '\\002\\0\\001\\001\\0\\0\\254\\0\\005trace\\042\\002ab', 1)
+         assert(#t.params == 1 and t.params[1].value == 42 and t.attributes.trace == 'ab')
+         local t = proto.from_stmt_execute_packet(head .. '\\0', 0)
+         assert(t.new_params_bound == false and t.attributes == nil)
+         fails('failed', proto.from_stmt_execute_packet, head .. '\\254\\255\\255\\255\\255\\255\\255\\255\\255', 1)",
+    );
+}
+
+#[test]
 fn arguments_are_checked() {
     run("for name, f in pairs(proto) do
             if type(f) == 'function' then

@@ -7,7 +7,7 @@ use mlua::{Error, Function, Lua, MetaMethod, Result, Table, UserData, UserDataFi
 use crate::Injection;
 use crate::api::{Field, Object};
 use crate::callback::{self, bad_argument};
-use crate::lent;
+use crate::{lent, query_attributes};
 
 /// Queries that may wait in one connection. Far beyond any script's need; a loop that never ends stops here.
 const MAX_QUERIES: usize = 65_536;
@@ -31,14 +31,15 @@ pub(crate) const OBJECT: Object = Object {
 const FIELDS: &[Field] = &[
     Field::read(
         "append",
-        "fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean })",
+        "fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean, attributes?: table<string, string|number> })",
         "Behind all others. `id` is for `read_query_result` to tell queries apart; `packet` is the command byte and the \
          body. With `resultset_is_needed` the result is kept for `read_query_result` and may be changed or dropped; \
-         without, it goes to the client as it comes.",
+         without, it goes to the client as it comes. `attributes` are the query attributes of a COM_QUERY, instead of those \
+         of the client's command; they are left out where client and server did not agree on any.",
     ),
     Field::read(
         "prepend",
-        "fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean })",
+        "fun(self: mysql_proxy.Queries, id: integer, packet: string, options?: { resultset_is_needed?: boolean, attributes?: table<string, string|number> })",
         "As `append`, before all others.",
     ),
     Field::read(
@@ -119,21 +120,37 @@ fn injection(
     let number = callback::integer(lua, id).ok_or_else(|| bad_argument(1, name, "number", id))?;
     let packet =
         callback::bytes(lua, packet).ok_or_else(|| bad_argument(2, name, "string", packet))?;
-    Ok(Injection {
+    let mut injection = Injection {
         // Scripts' numbers are a C int.
         id: number as i32,
         packet,
-        resultset_is_needed: resultset_is_needed(name, options)?,
+        attributes: None,
+        resultset_is_needed: false,
         queued_at: Instant::now(),
-    })
+    };
+    match options {
+        Value::Nil => {}
+        Value::Table(options) => {
+            injection.resultset_is_needed = resultset_is_needed(name, &options)?;
+            injection.attributes = attributes(lua, name, &options)?;
+        }
+        other => return Err(bad_argument(3, name, "table", &other)),
+    }
+    Ok(injection)
 }
 
-fn resultset_is_needed(name: &str, options: Value) -> Result<bool> {
-    let options = match options {
-        Value::Nil => return Ok(false),
-        Value::Table(options) => options,
-        other => return Err(bad_argument(3, name, "table", &other)),
-    };
+fn attributes(lua: &Lua, name: &str, options: &Table) -> Result<Option<Vec<u8>>> {
+    match options.get("attributes")? {
+        Value::Nil => Ok(None),
+        Value::Table(table) => query_attributes::encoded(lua, name, &table).map(Some),
+        other => Err(Error::RuntimeError(format!(
+            "bad argument #3 to '{name}' (attributes has to be a table, got {})",
+            callback::type_name(&other)
+        ))),
+    }
+}
+
+fn resultset_is_needed(name: &str, options: &Table) -> Result<bool> {
     match options.get("resultset_is_needed")? {
         Value::Nil => Ok(false),
         Value::Boolean(is_needed) => Ok(is_needed),

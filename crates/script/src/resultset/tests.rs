@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use mlua::{Function, Lua, LuaString, Table, Value};
 use proptest::prelude::*;
 use protocol::StatusFlags;
+use protocol::response::SessionStateChange;
 use protocol::resultset::{BinaryRow, ColumnFlags, ColumnType, TextRow, Value as Cell};
 
 use super::*;
@@ -122,11 +123,13 @@ fn result(buffered: Option<Buffered>) -> InjectionResult {
         injection: Injection {
             id: 7,
             packet: b"\x03SELECT\0 1".to_vec(),
+            attributes: None,
             resultset_is_needed: buffered.is_some(),
             queued_at: Instant::now(),
         },
         query_time: Duration::from_millis(2),
         response_time: Duration::from_secs(5_000),
+        session_state: Vec::new(),
         statistics: Statistics {
             row_count: 2,
             bytes: 11,
@@ -190,6 +193,43 @@ fn error_of(lua: &Lua, expression: &str) -> String {
     let script = format!("return select(2, pcall(function() local value = {expression} end))");
     let script = lua.load(script).set_name("@script.lua");
     script.eval().expect(expression)
+}
+
+#[test]
+fn session_state() {
+    let changes = [
+        SessionStateChange::Schema(b"shop"),
+        SessionStateChange::SystemVariable(b"time_zone", b"SYSTEM"),
+        SessionStateChange::SystemVariable(b"time_zone", b"UTC"),
+        SessionStateChange::StateChange(true),
+        SessionStateChange::Gtids(b"0-1-2"),
+        SessionStateChange::TransactionCharacteristics(b""),
+        SessionStateChange::TransactionState(b"T_______"),
+        SessionStateChange::Unknown(9, b"x"),
+    ];
+    let mut result = result(None);
+    for change in changes {
+        change.encode(&mut result.session_state);
+    }
+    let script = "
+        local state = inj.resultset.session_state
+        assert(state.schema == 'shop' and state.system_variables.time_zone == 'UTC')
+        assert(state.state_change == true and state.gtids == '0-1-2')
+        assert(state.transaction_characteristics == '' and state.transaction_state == 'T_______')
+        local names = 0
+        for _ in pairs(state) do names = names + 1 end
+        assert(names == 6)";
+    state(result).load(script).exec().unwrap();
+}
+
+#[test]
+fn session_state_of_which_nothing_is_known() {
+    for bytes in [&[][..], &[0], &[1, 200, 1]] {
+        let mut result = result(None);
+        result.session_state = bytes.to_vec();
+        let script = "assert(inj.resultset.session_state == nil)";
+        state(result).load(script).exec().unwrap();
+    }
 }
 
 #[test]

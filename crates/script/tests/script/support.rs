@@ -128,11 +128,13 @@ pub(crate) fn injection_result(is_buffered: bool) -> Box<InjectionResult> {
         injection: Injection {
             id: 7,
             packet: b"\x03SELECT 1".to_vec(),
+            attributes: None,
             resultset_is_needed: is_buffered,
             queued_at: Instant::now(),
         },
         query_time: Duration::from_micros(10),
         response_time: Duration::from_micros(20),
+        session_state: Vec::new(),
         statistics: Statistics {
             status: StatusFlags::AUTOCOMMIT,
             affected_rows: Some(3),
