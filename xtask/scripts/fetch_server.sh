@@ -14,9 +14,11 @@ export LC_ALL=C DEBIAN_FRONTEND=noninteractive
 usage='usage: fetch_server.sh PREFIX PRODUCT VERSION'
 prefix=${1:?$usage} product=${2:?$usage} version=${3:?$usage}
 suite=sid packages=("$product-server-core" "$product-client-core")
+# Unpacked without what they depend on, for the authentication plugins in them.
+plugins=()
 case $product in
   mysql)   server=mysqld programs=(mysqld mysql mysqladmin mysqldump) ;;
-  mariadb) server=mariadbd programs=(mariadbd mariadb my_print_defaults resolveip) ;;
+  mariadb) server=mariadbd programs=(mariadbd mariadb my_print_defaults resolveip) plugins=(mariadb-server) ;;
   *) printf '%s\n' "$usage" >&2; exit 1 ;;
 esac
 key=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -67,10 +69,16 @@ apt=( -c "$work/apt.conf" -qq -y
 apt-get "${apt[@]}" update > "$work/log" 2>&1 || fail "Debian $suite cannot be read"
 ! grep -q '^[WE]:' "$work/log" || fail "apt warns about Debian $suite: refused"
 apt-get "${apt[@]}" --print-uris install "${packages[@]}" > "$work/uris" 2> "$work/log" || fail "$suite cannot install ${packages[*]}"
+if [ ${#plugins[@]} != 0 ]; then
+  apt-get "${apt[@]}" --print-uris download "${plugins[@]}" >> "$work/uris" 2> "$work/log" || fail "$suite has no ${plugins[*]}"
+fi
 found=$(sed -nE "s#.* ${packages[0]}_([^_]*)_.*#\1#p" "$work/uris")
 case ${found#*%3a} in "$version".*) ;; *) die "$suite has $product ${found:-of no version}, wanted $version" ;; esac
 say "downloading $product $found: $(awk '{n++; b+=$3} END{printf "%d packages, %d MiB", n, b/1048576}' "$work/uris")"
 apt-get "${apt[@]}" --download-only install "${packages[@]}" > "$work/log" 2>&1 || fail "download failed"
+if [ ${#plugins[@]} != 0 ]; then
+  ( cd "$work/debs" && apt-get "${apt[@]}" download "${plugins[@]}" ) > "$work/log" 2>&1 || fail "download failed"
+fi
 
 # --- check and unpack ---
 rm -rf "$stage" && mkdir -p "$stage/bin"

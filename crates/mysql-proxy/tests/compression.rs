@@ -516,37 +516,55 @@ fn a_client_that_asks_for_nothing_gets_nothing() {
     assert_eq!(rows[0][1].as_deref(), Some("ON"));
 }
 
+/// A connection that is logged in as `app` by one write, with what is `behind` the login in the same one.
+fn log_in_by_hand(proxy: &ProxyProcess, algorithm: Algorithm, behind: &[u8]) -> Connection {
+    let mut connection = Connection::tcp(proxy.address()).expect("the port is open");
+    let (_, payload) = connection.read_payload(0).expect("a greeting");
+    let greeting = HandshakeV10::decode(&payload).expect("a greeting");
+    let flags = Capabilities::PROTOCOL_41
+        | Capabilities::SECURE_CONNECTION
+        | Capabilities::PLUGIN_AUTH
+        | algorithm.capability();
+    let login = HandshakeResponse41 {
+        capabilities: greeting.capabilities & flags,
+        max_packet_bytes: 1 << 24,
+        character_set: 45,
+        username: b"app".to_vec(),
+        auth_response: mysql_native_password::scramble(b"app", &greeting.auth_plugin_data),
+        auth_plugin_name: b"mysql_native_password".to_vec(),
+        zstd_level: Some(3),
+        ..HandshakeResponse41::default()
+    };
+    let (mut payload, mut bytes) = (Vec::new(), Vec::new());
+    login.encode(&mut payload);
+    put_payload(&mut bytes, 1, &payload);
+    bytes.extend_from_slice(behind);
+    connection.send_bytes(&bytes).expect("it takes them");
+    let (_, ok) = connection.read_packet().expect("an answer");
+    assert_eq!(ok.first(), Some(&0), "{ok:?}");
+    connection
+}
+
+fn codec(algorithm: Algorithm) -> Codec {
+    let level = 3;
+    Codec::new(Role::Client, Compression { algorithm, level })
+}
+
+fn compressed(codec: &mut Codec, bytes: &[u8]) -> Vec<u8> {
+    let (mut wire, mut taken) = (Vec::new(), 0);
+    while taken < bytes.len() {
+        taken += codec.encode(&bytes[taken..], &mut wire);
+    }
+    wire
+}
+
 /// What comes behind the last packet of a login, in the same write: it is compressed already.
 #[test]
 fn commands_that_come_with_the_login_are_compressed_ones() {
     let server = MariaDb::start(&[]);
     for algorithm in Algorithm::ALL {
         let proxy = proxy(&server, &[]);
-        let mut connection = Connection::tcp(proxy.address()).expect("the port is open");
-        let (_, payload) = connection.read_payload(0).expect("a greeting");
-        let greeting = HandshakeV10::decode(&payload).expect("a greeting");
-        let flags = Capabilities::PROTOCOL_41
-            | Capabilities::SECURE_CONNECTION
-            | Capabilities::PLUGIN_AUTH
-            | algorithm.capability();
-        let login = HandshakeResponse41 {
-            capabilities: greeting.capabilities & flags,
-            max_packet_bytes: 1 << 24,
-            character_set: 45,
-            username: b"app".to_vec(),
-            auth_response: mysql_native_password::scramble(b"app", &greeting.auth_plugin_data),
-            auth_plugin_name: b"mysql_native_password".to_vec(),
-            zstd_level: Some(3),
-            ..HandshakeResponse41::default()
-        };
-        let (mut payload, mut bytes) = (Vec::new(), Vec::new());
-        login.encode(&mut payload);
-        put_payload(&mut bytes, 1, &payload);
-        let compression = Compression {
-            algorithm,
-            level: 3,
-        };
-        let mut codec = Codec::new(Role::Client, compression);
+        let mut codec = codec(algorithm);
         let mut commands = Vec::new();
         for command in [
             &b"\x03SELECT REPEAT('a', 1000)"[..],
@@ -555,13 +573,8 @@ fn commands_that_come_with_the_login_are_compressed_ones() {
         ] {
             put_payload(&mut commands, 0, command);
         }
-        let mut taken = 0;
-        while taken < commands.len() {
-            taken += codec.encode(&commands[taken..], &mut bytes);
-        }
-        connection.send_bytes(&bytes).expect("it takes them");
-        let (_, ok) = connection.read_packet().expect("an answer");
-        assert_eq!(ok.first(), Some(&0), "{ok:?}");
+        let commands = compressed(&mut codec, &commands);
+        let mut connection = log_in_by_hand(&proxy, algorithm, &commands);
         let wire = connection
             .read_to_end(1 << 20)
             .expect("two answers and the end");
@@ -573,5 +586,73 @@ fn commands_that_come_with_the_login_are_compressed_ones() {
         assert!(a.is_some() && a < b, "{algorithm:?}");
         // Each answer counts from its command.
         assert_eq!(wire[3], 1);
+    }
+}
+
+/// A compressed packet says how long it was before. Nothing is set aside for what it says, and a lie ends the session.
+#[test]
+fn lengths_that_lie_end_their_session_and_no_other() {
+    let server = MariaDb::start(&[]);
+    for algorithm in Algorithm::ALL {
+        let proxy = proxy(&server, &[]);
+        let mut other = log_in_by_hand(&proxy, algorithm, &[]);
+        let before = proxy.resident_bytes();
+        let mut command = Vec::new();
+        let text = [b"\x03SELECT '", "x".repeat(500).as_bytes(), b"'"].concat();
+        put_payload(&mut command, 0, &text);
+        let honest = compressed(&mut codec(algorithm), &command);
+        for length in [
+            1_u32,
+            command.len() as u32 - 1,
+            command.len() as u32 + 1,
+            0xff_ffff,
+        ] {
+            let mut wire = honest.clone();
+            wire[4..7].copy_from_slice(&length.to_le_bytes()[..3]);
+            let lines = proxy.log().len();
+            let mut connection = log_in_by_hand(&proxy, algorithm, &wire);
+            // Where it claims more than there is, the rest may still be on its way.
+            connection.shutdown_write().expect("it is open");
+            let answer = connection.read_to_end(1 << 16).expect("it closes");
+            assert!(
+                !answer
+                    .windows(500)
+                    .any(|window| window == "x".repeat(500).as_bytes())
+            );
+            proxy.wait_for_log_after(lines, "client", DEADLINE);
+        }
+        let grown = proxy.resident_bytes().saturating_sub(before);
+        assert!(grown < 8 << 20, "{grown} bytes for {algorithm:?}");
+        other.send_bytes(&honest).expect("it is open");
+        let answer = other.read_packet();
+        answer.expect("the other session goes on");
+    }
+}
+
+/// A gigabyte of zeros in a megabyte: it is taken apart as it comes, and the server has the say about its length.
+#[test]
+fn a_bomb_costs_no_memory() {
+    let server = MariaDb::start(&[]);
+    let proxy = proxy(&server, &[]);
+    for algorithm in Algorithm::ALL {
+        let mut connection = log_in_by_hand(&proxy, algorithm, &[]);
+        let before = proxy.resident_bytes();
+        let mut codec = codec(algorithm);
+        let mut packets = Vec::new();
+        // Full packets: the command goes on, and on.
+        put_payload(&mut packets, 0, &vec![0; 0xff_ffff]);
+        packets.truncate(4 + 0xff_ffff);
+        packets[4] = 0x03;
+        for packet in 0..64_u8 {
+            packets[3] = packet;
+            let wire = compressed(&mut codec, &packets);
+            assert!(wire.len() < 1 << 20, "{}", wire.len());
+            // The server has enough of it some time.
+            if connection.send_bytes(&wire).is_err() {
+                break;
+            }
+        }
+        let peak = proxy.resident_bytes_max().saturating_sub(before);
+        assert!(peak < 32 << 20, "{peak} bytes for {algorithm:?}");
     }
 }

@@ -32,21 +32,6 @@ fn serves(proxy: &ProxyProcess) {
     assert_eq!(answer.expect("the server answers"), "1");
 }
 
-/// Resident memory in bytes.
-fn memory(proxy: &ProxyProcess) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{}/status", proxy.id()));
-    let status = status.expect("the proxy runs");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-    let kib: u64 = kib.and_then(|kib| kib.parse().ok()).expect("Linux says it");
-    kib * 1024
-}
-
-fn open_files(proxy: &ProxyProcess) -> usize {
-    let directory = fs::read_dir(format!("/proc/{}/fd", proxy.id()));
-    directory.expect("the proxy runs").count()
-}
-
 fn packet(payload: &[u8]) -> Vec<u8> {
     let mut packet = Vec::new();
     put_payload(&mut packet, 1, payload);
@@ -208,7 +193,7 @@ fn two_thousand_clients_that_never_log_in() {
     let server = MariaDb::start(&["--max-connections=2100"]);
     let proxy = proxy(&server, &["--proxy-login-timeout=6"]);
     let mut honest = connect(&proxy);
-    let (files, bytes) = (open_files(&proxy), memory(&proxy));
+    let (files, bytes) = (proxy.open_files(), proxy.resident_bytes());
 
     let mut silent = thread::scope(|scope| {
         let part = || silent_clients(proxy.address(), CLIENTS / 4);
@@ -222,8 +207,8 @@ fn two_thousand_clients_that_never_log_in() {
     serves(&proxy);
     let waited = started.elapsed();
     assert!(waited < Duration::from_secs(2), "{waited:?}");
-    assert!(open_files(&proxy) >= files + 2 * CLIENTS, "all are there");
-    let grown = memory(&proxy).saturating_sub(bytes);
+    assert!(proxy.open_files() >= files + 2 * CLIENTS, "all are there");
+    let grown = proxy.resident_bytes().saturating_sub(bytes);
     assert!(grown < CLIENTS as u64 * 32 * 1024, "{grown} bytes");
 
     for connection in &mut silent {
@@ -231,7 +216,7 @@ fn two_thousand_clients_that_never_log_in() {
         let answer = answer.expect("the connection is closed in order");
         assert_eq!(err_packet(&answer).code, 1159);
     }
-    wait::until("the files are closed", SOON, || open_files(&proxy) <= files);
+    wait::until("the files are closed", SOON, || proxy.open_files() <= files);
     honest.ping().unwrap();
     serves(&proxy);
 }
@@ -259,19 +244,19 @@ fn a_client_that_does_not_read_its_result() {
     let proxy = proxy(&server, &[]);
     let mut client = connect(&proxy);
     client.ping().unwrap();
-    let before = memory(&proxy);
+    let before = proxy.resident_bytes();
     let sql = format!("SELECT REPEAT('x', 1000) FROM seq_1_to_{ROWS}");
     client.query("USE test").unwrap();
     client.send_query(&sql).unwrap();
     wait_until_stuck(&proxy);
-    let grown = memory(&proxy).saturating_sub(before);
+    let grown = proxy.resident_bytes().saturating_sub(before);
     assert!(grown < IN_FLIGHT_MAX, "{grown} bytes");
     serves(&proxy);
 
     // Late is not never.
     let results = client.read_results().unwrap();
     assert_eq!(results[0].rows.len(), ROWS);
-    let grown = memory(&proxy).saturating_sub(before);
+    let grown = proxy.resident_bytes().saturating_sub(before);
     assert!(grown < IN_FLIGHT_MAX, "{grown} bytes");
 }
 
@@ -281,7 +266,7 @@ fn a_client_that_asks_and_asks_and_never_reads() {
     let proxy = proxy(&server, &["--proxy-write-timeout=2"]);
     let mut client = connect(&proxy);
     client.ping().unwrap();
-    let before = memory(&proxy);
+    let before = proxy.resident_bytes();
     let connection = client.connection();
     connection.set_timeout(Duration::from_millis(500)).unwrap();
     let mut command = Vec::new();
@@ -296,7 +281,7 @@ fn a_client_that_asks_and_asks_and_never_reads() {
         assert!(sent < 64 * MIB, "nobody holds the client back");
     };
     assert_eq!(stuck.kind(), std::io::ErrorKind::WouldBlock, "{stuck}");
-    let grown = memory(&proxy).saturating_sub(before);
+    let grown = proxy.resident_bytes().saturating_sub(before);
     assert!(grown < IN_FLIGHT_MAX, "{grown} bytes");
     proxy.wait_for_log("client took nothing for 2s", SOON);
     serves(&proxy);

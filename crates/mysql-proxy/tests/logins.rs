@@ -138,27 +138,6 @@ fn mysql97_logins() {
     compare_refusals(&server, &proxy);
 }
 
-/// Its scramble is a signature; no other plugin of ours is told of it.
-#[test]
-fn mariadb_ed25519() {
-    let server = MariaDb::start(&[]);
-    let mut root = Client::connect_unix(&server.socket(), "root", "").unwrap();
-    if let Err(error) = root.query("INSTALL SONAME 'auth_ed25519'") {
-        return testkit::skip(&format!("needs MariaDB's ed25519 plugin: {error}"));
-    }
-    server.query("CREATE USER signs@'%' IDENTIFIED VIA ed25519 USING PASSWORD('signs')");
-    let proxy = proxy(&server);
-    for (password, expected) in [("signs", "signs@%\n"), ("wrong", "")] {
-        let mut client = command::mariadb(proxy.address());
-        client.arg("--user=signs");
-        client.arg(format!("--password={password}"));
-        client.arg("--execute=SELECT CURRENT_USER()");
-        let said = process::run(client, DEADLINE);
-        assert_eq!(said.text(), expected, "{}", said.stderr);
-        assert_eq!(said.stderr.contains("ERROR 1045"), expected.is_empty());
-    }
-}
-
 /// The server's answer to a warm login is two packets in a row.
 #[test]
 fn warm_logins_never_hang() {

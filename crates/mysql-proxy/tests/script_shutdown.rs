@@ -2,8 +2,6 @@
 
 mod scripted;
 
-use std::fs;
-
 use nix::sys::signal::Signal;
 use testkit::{Client, Connection, MariaDb, ProxyProcess, Server, wait};
 
@@ -158,10 +156,8 @@ fn clients_behind_a_hook_that_blocks_do_not_keep_the_process() {
     proxy.wait_for_log("blocks", DEADLINE);
     let waiting = (0..CLIENTS).map(|_| Connection::tcp(proxy.address()));
     let waiting: Vec<_> = waiting.collect::<Result<_, _>>().expect("it listens");
-    let files = format!("/proc/{}/fd", proxy.id());
     wait::until("clients are accepted", DEADLINE, || {
-        let files = fs::read_dir(&files).expect("the proxy runs");
-        files.count() > 260
+        proxy.open_files() > 260
     });
     proxy.signal(Signal::SIGTERM);
     assert_eq!(proxy.wait(DEADLINE).code(), Some(0));

@@ -405,6 +405,45 @@ fn what_follows_the_request_for_tls_is_never_read_as_a_login() {
     proxy.wait_for_log("TLS with client failed", DEADLINE);
 }
 
+/// What stands in the place of a client's first record of TLS.
+#[test]
+fn tls_that_breaks_off_ends_its_session_and_no_other() {
+    let Some(server) = server() else { return };
+    let proxy = proxy(server.address(), &["--proxy-login-timeout=2"]);
+    let mut other = log_in(&Login::new("app", "app").tls(), &proxy).expect("it is served");
+    let files = proxy.open_files();
+    let fatal_alert = b"\x15\x03\x03\x00\x02\x02\x28".as_slice();
+    let warning = b"\x15\x03\x03\x00\x02\x01\x00";
+    let too_long = b"\x16\x03\x01\xff\xff";
+    let garbage = b"SELECT 1; DROP TABLE students";
+    let unfinished = b"\x16\x03\x01\x01\x00\x01";
+    for (bytes, reason) in [
+        (fatal_alert, "TLS with client failed"),
+        (too_long, "TLS with client failed"),
+        (garbage, "TLS with client failed"),
+        (warning, "client sent nothing for 2s"),
+        (unfinished, "client sent nothing for 2s"),
+        (b"", "client sent nothing for 2s"),
+    ] {
+        let lines = proxy.log().len();
+        let mut connection = Connection::tcp(proxy.address()).expect("it listens");
+        connection.read_packet().expect("a greeting");
+        let flags = Capabilities::PROTOCOL_41 | Capabilities::SSL | Capabilities::SECURE_CONNECTION;
+        let mut request = flags.low().to_le_bytes().to_vec();
+        request.resize(SslRequest::BYTES, 0);
+        connection.send_payload(1, &request).expect("it is sent");
+        connection.send_bytes(bytes).expect("it is sent");
+        let answer = connection.read_to_end(10_000).expect("it closes");
+        // An alert at the most, and no packet that could be taken for an answer.
+        assert!(answer.is_empty() || answer[0] == 21, "{answer:?}");
+        proxy.wait_for_log_after(lines, reason, DEADLINE);
+        other.ping().expect("the other session goes on");
+    }
+    wait::until("the files are closed", DEADLINE, || {
+        proxy.open_files() <= files
+    });
+}
+
 #[test]
 fn sighup_reads_certificates_again_and_a_bad_file_changes_nothing() {
     let Some(server) = server() else { return };

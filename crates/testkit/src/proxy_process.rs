@@ -1,6 +1,7 @@
 //! The real proxy, started as a user starts it.
 
 use std::{
+    fs,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
     process::{ExitStatus, Stdio},
@@ -98,6 +99,31 @@ impl ProxyProcess {
     /// The process id.
     pub fn id(&self) -> u32 {
         self.process.id()
+    }
+
+    /// Bytes of memory that are its own at the moment.
+    pub fn resident_bytes(&self) -> u64 {
+        self.status_bytes("VmRSS:")
+    }
+
+    /// The most that [`Self::resident_bytes`] ever was.
+    pub fn resident_bytes_max(&self) -> u64 {
+        self.status_bytes("VmHWM:")
+    }
+
+    fn status_bytes(&self, name: &str) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.id()));
+        let status = status.expect("the proxy runs");
+        let line = status.lines().find_map(|line| line.strip_prefix(name));
+        let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
+        let kib: u64 = kib.and_then(|kib| kib.parse().ok()).expect("Linux says it");
+        kib * 1024
+    }
+
+    /// How many files it has open.
+    pub fn open_files(&self) -> usize {
+        let files = fs::read_dir(format!("/proc/{}/fd", self.id()));
+        files.expect("the proxy runs").count()
     }
 
     /// The lines of its standard output so far, which are its log by default.
