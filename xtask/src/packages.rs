@@ -26,7 +26,7 @@ const LUA_MODULES: [(&str, &str); 4] = [
     ("socket/core.so", "lua-socket"),
 ];
 
-const TOOLS: [Tool; 4] = [
+const TOOLS: [Tool; 5] = [
     Tool {
         command: "mariadbd",
         package: "mariadb-server-core",
@@ -40,13 +40,18 @@ const TOOLS: [Tool; 4] = [
         package: "mariadb-client",
     },
     Tool {
+        command: "php",
+        package: "php-cli",
+    },
+    Tool {
         command: "sysbench",
         package: "sysbench",
     },
 ];
 
-/// A client library for Debian's own Python, and its package: it can only be built with headers that nothing else needs.
-const PYTHON_MODULE: (&str, &str) = ("/usr/lib/python3/dist-packages/MySQLdb", "python3-mysqldb");
+/// Packages with client libraries: one for Debian's own Python, which can only be built with headers that nothing else needs, and
+/// PHP's.
+const CLIENT_LIBRARIES: [&str; 2] = ["python3-mysqldb", "php-mysql"];
 
 /// Installs the missing packages, or says what to install.
 pub(crate) fn install_missing() -> Result<()> {
@@ -58,7 +63,7 @@ pub(crate) fn install_missing() -> Result<()> {
         return match missing.as_slice() {
             [] => Ok(()),
             missing => bail!(
-                "not found: {}. Install the MariaDB 10.11 (or later) server and client and sysbench with the \
+                "not found: {}. Install the MariaDB 10.11 (or later) server and client, PHP and sysbench with the \
                  packages of this system, without enabling the server as a service, and run this again",
                 missing
                     .iter()
@@ -73,11 +78,12 @@ pub(crate) fn install_missing() -> Result<()> {
     let mut packages: Vec<_> = missing.iter().map(|tool| tool.package).collect();
     packages.extend(modules.map(|(_, package)| package));
     packages.dedup();
-    if !Path::new(PYTHON_MODULE.0).is_dir() {
-        packages.push(PYTHON_MODULE.1);
-    }
+    let libraries = CLIENT_LIBRARIES.into_iter();
+    packages.extend(libraries.filter(|package| !is_package_installed(package)));
     if packages.is_empty() {
-        println!("MariaDB server and client, sysbench, Lua modules, python3-mysqldb: installed");
+        println!(
+            "MariaDB server and client, sysbench, Lua modules, libraries of clients: installed"
+        );
         return Ok(());
     }
     if !is_root() {
@@ -102,6 +108,12 @@ pub(crate) fn is_installed(command: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     env::split_paths(&path).any(|directory| directory.join(command).is_file())
         || Path::new("/usr/sbin").join(command).is_file()
+}
+
+/// What dpkg says, for packages that have no command.
+fn is_package_installed(package: &str) -> bool {
+    let list = format!("/var/lib/dpkg/info/{package}.list");
+    Path::new(&list).is_file()
 }
 
 /// A first failure is usually a package list that is missing or old: read the lists and try once more.

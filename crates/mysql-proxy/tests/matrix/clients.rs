@@ -46,14 +46,26 @@ pub(crate) fn all(scratch: &Path) -> Vec<Client> {
         run,
     };
     vec![
-        client("`mariadb` 10.11", mariadb(Path::new("mariadb"), &input)),
-        client("`mariadb` 11.8", mariadb(&mariadb118(), &input)),
-        client("`mysql` 9.7", mysql(&input)),
+        client(
+            "`mariadb` 10.11",
+            mariadb(Path::new("mariadb"), &[], &input),
+        ),
+        client("`mariadb` 11.8", mariadb(&mariadb118(), &[], &input)),
+        client(
+            "`mariadb` 11.8, zlib",
+            mariadb(&mariadb118(), &["--compress"], &input),
+        ),
+        client("`mysql` 9.7", mysql(&[], &input)),
+        client(
+            "`mysql` 9.7, zstd",
+            mysql(&["--compression-algorithms=zstd,uncompressed"], &input),
+        ),
         client("PyMySQL", python("use_pymysql.py")),
         client("MySQL Connector/Python", python("use_mysql_connector.py")),
         client("mysqlclient (Python)", mysqldb()),
         client("mysql2 (Node.js)", node("use_mysql2.js")),
         client("mariadb (Node.js)", node("use_mariadb.js")),
+        client("mysqli (PHP)", php("use_mysqli.php")),
         Client {
             name: "mysql_async (Rust)",
             has_tls: false,
@@ -83,8 +95,8 @@ fn command_line_input() -> String {
     format!("DELIMITER //\nSELECT LENGTH('{large}'), 1//\n{statements}")
 }
 
-fn mariadb(program: &Path, input: &Path) -> Option<Run> {
-    command_line(program, input, |ca| match ca {
+fn mariadb(program: &Path, options: &'static [&str], input: &Path) -> Option<Run> {
+    command_line(program, options, input, |ca| match ca {
         None => vec!["--skip-ssl".to_owned()],
         Some(ca) => vec![
             "--ssl-verify-server-cert".to_owned(),
@@ -93,9 +105,9 @@ fn mariadb(program: &Path, input: &Path) -> Option<Run> {
     })
 }
 
-fn mysql(input: &Path) -> Option<Run> {
+fn mysql(options: &'static [&str], input: &Path) -> Option<Run> {
     let program = Mysql97::prefix().join("bin/mysql");
-    command_line(&program, input, |ca| match ca {
+    command_line(&program, options, input, |ca| match ca {
         None => vec![
             "--ssl-mode=DISABLED".to_owned(),
             "--get-server-public-key".to_owned(),
@@ -110,6 +122,7 @@ fn mysql(input: &Path) -> Option<Run> {
 /// `tls` has the options for a target's CA.
 fn command_line(
     program: &Path,
+    options: &'static [&str],
     input: &Path,
     tls: fn(Option<&Path>) -> Vec<String>,
 ) -> Option<Run> {
@@ -119,11 +132,12 @@ fn command_line(
     }
     let (program, input) = (program.to_owned(), input.to_owned());
     Some(Box::new(move |target| {
-        let run = |password: &str, options: &[&str], input: &Path| {
+        let run = |password: &str, more: &[&str], input: &Path| {
             let mut client = process::command(&program);
             client.arg("--no-defaults").args(tls(target.ca));
             log_in(&mut client, target, password);
-            client.arg("--default-character-set=utf8mb4").args(options);
+            client.arg("--default-character-set=utf8mb4");
+            client.args(options).args(more);
             client.arg(target.user);
             client.stdin(File::open(input).expect("it is there"));
             process::run(client, DEADLINE)
@@ -184,6 +198,15 @@ fn node(script: &'static str) -> Option<Run> {
         script,
         Some(libraries.join("node_modules")),
     ))
+}
+
+fn php(script: &'static str) -> Option<Run> {
+    let php = Path::new("/usr/bin/php");
+    if php.exists() {
+        return Some(library(php.to_owned(), script, None));
+    }
+    skip("needs PHP with mysqli: the packages php-cli and php-mysql");
+    None
 }
 
 fn libraries(language: &str, script: &str) -> Option<PathBuf> {
