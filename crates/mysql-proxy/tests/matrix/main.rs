@@ -1,6 +1,6 @@
 //! Clients that people use, against servers that people use, through the proxy: each combination has to print what it
-//! prints without the proxy. What was seen is `docs/matrix.md`; a run that finds it different writes it, and fails: run it
-//! again and commit the file. Rows of what is not on this machine stay as they are.
+//! prints without the proxy. What was seen is `docs/matrix.md`, and in short `README.md`; a run that finds them different writes
+//! them, and fails: run it again and commit the files. Rows of what is not on this machine stay as they are.
 
 mod certificate;
 mod clients;

@@ -1,4 +1,4 @@
-//! `docs/matrix.md`.
+//! `docs/matrix.md`, and the short table of it in `README.md`.
 
 use std::{fmt::Write, fs, path::Path};
 
@@ -36,22 +36,74 @@ MariaDB 11.8. It verifies nothing where the proxy is at 127.0.0.1; here it is at
 |---|---|
 ";
 
-/// Writes the page if it is not what was seen.
+const SUMMARY_HEAD: &str = "\
+| client | MariaDB 10.11 | MariaDB 11.8 | MySQL 9.7 |
+|---|---|---|---|
+";
+
+/// Writes the pages if they are not what was seen.
 ///
 /// # Panics
-/// When it was not.
+/// When they were not.
 #[track_caller]
 pub(crate) fn check(rows: &[Row], verification: &[Row]) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/matrix.md");
-    let old = fs::read_to_string(&path).unwrap_or_default();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let read = |page: &str| fs::read_to_string(root.join(page)).unwrap_or_default();
+    let old = read("docs/matrix.md");
     let mut page = HEAD.to_owned();
     put_rows(&mut page, rows, &old);
+    let summary = summary(&page);
     page.push_str(VERIFICATION);
     put_rows(&mut page, verification, &old);
-    if page != old {
-        fs::write(&path, page).expect("the directory is there");
-        panic!("docs/matrix.md was not what was seen; it has been written anew, commit it");
+    let old_readme = read("README.md");
+    let readme = with_summary(&old_readme, &summary);
+    for (name, old, new) in [
+        ("docs/matrix.md", old, page),
+        ("README.md", old_readme, readme),
+    ] {
+        if new != old {
+            fs::write(root.join(name), new).expect("the directory is there");
+            panic!("{name} was not what was seen; it has been written anew, commit it");
+        }
     }
+}
+
+/// Of each client what all the cells of a server have in common, or the one that is not `ok`.
+fn summary(page: &str) -> String {
+    let mut rows: Vec<(&str, [&str; 3])> = Vec::new();
+    for line in page.lines().filter(|line| line.starts_with("| ")).skip(1) {
+        let mut cells = line.trim_matches('|').split('|').map(str::trim);
+        let name = cells.next().unwrap_or_default();
+        let name = name.trim_end_matches(", plain").trim_end_matches(", TLS");
+        if rows.last().is_none_or(|row| row.0 != name) {
+            rows.push((name, ["-"; 3]));
+        }
+        let Some((_, servers)) = rows.last_mut() else {
+            continue;
+        };
+        for (number, cell) in cells.enumerate() {
+            if let Some(server) = servers.get_mut(number / 3)
+                && cell != "-"
+                && matches!(*server, "-" | "ok")
+            {
+                *server = cell;
+            }
+        }
+    }
+    let mut table = SUMMARY_HEAD.to_owned();
+    for (name, [a, b, c]) in rows {
+        writeln!(table, "| {name} | {a} | {b} | {c} |").expect("a string takes all");
+    }
+    table
+}
+
+/// The page with this table in the place of the one that begins in the same way.
+fn with_summary(page: &str, summary: &str) -> String {
+    let (before, table) = page
+        .split_once(SUMMARY_HEAD)
+        .expect("README.md has the table");
+    let after = table.split_once("\n\n").map_or("", |(_, after)| after);
+    format!("{before}{summary}\n{after}")
 }
 
 fn put_rows(page: &mut String, rows: &[Row], old: &str) {
