@@ -8,7 +8,7 @@
 //! * [`session`]: command by command
 //! * [`statement`]: what can be said, each with its columns
 
-mod limits;
+pub mod limits;
 mod login;
 mod resultset;
 mod server;

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use protocol::limits::{Bound, Limit};
+
 /// Operators at once. One more is told so and closed.
 pub(crate) const CONNECTIONS_MAX: usize = 64;
 /// A statement, or a piece of Lua. Longer ones end the connection.
@@ -14,3 +16,43 @@ pub(crate) const READ_TIMEOUT: Duration = Duration::from_secs(8 * 3600);
 pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a wrong password costs: with [`CONNECTIONS_MAX`] it bounds how many can be tried.
 pub(crate) const DENIAL_PAUSE: Duration = Duration::from_millis(500);
+
+/// As operators read of them.
+pub const LIMITS: &[Limit] = &[
+    Limit {
+        what: "Operators at once",
+        bound: Bound::Number(CONNECTIONS_MAX as u64),
+        reason: "they are few, and who guesses passwords holds one connection for each",
+        beyond: "ERR 1040, the connection ends",
+    },
+    Limit {
+        what: "An operator's statement, or piece of Lua",
+        bound: Bound::Bytes(COMMAND_BYTES_MAX as u64),
+        reason: "it is typed",
+        beyond: "the connection ends",
+    },
+    Limit {
+        what: "Each packet of an operator's login",
+        bound: Bound::Time(LOGIN_TIMEOUT),
+        reason: "as for clients by default",
+        beyond: "the connection ends",
+    },
+    Limit {
+        what: "An operator's silence between statements",
+        bound: Bound::Time(READ_TIMEOUT),
+        reason: "as for clients by default",
+        beyond: "the connection ends",
+    },
+    Limit {
+        what: "For an operator to take an answer",
+        bound: Bound::Time(WRITE_TIMEOUT),
+        reason: "answers are short",
+        beyond: "the connection ends",
+    },
+    Limit {
+        what: "What a wrong password costs an operator",
+        bound: Bound::Time(DENIAL_PAUSE),
+        reason: "with the bound of operators it bounds how many can be tried",
+        beyond: "-",
+    },
+];

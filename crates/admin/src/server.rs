@@ -37,7 +37,7 @@ impl Server {
     /// The address is in use, not ours, or may not be used by us.
     pub fn bind(settings: Settings) -> Result<Self, BindError> {
         Ok(Self {
-            listener: Listener::bind(&settings.listen)?,
+            listener: Listener::bind(&settings.listen, Listener::SOCKET_MODE)?,
             settings,
         })
     }

@@ -19,6 +19,7 @@ mod backends;
 mod choice;
 pub mod connector;
 mod health;
+pub mod limits;
 pub mod pool;
 pub mod probe;
 mod resolver;

@@ -21,7 +21,7 @@ use transport::{IdleStream, Stream};
 use crate::{Backend, ClientCount, ServerSession};
 
 /// Users without idle connections that are still known. An account for every name has more.
-const KNOWN_USERS_MAX: usize = 1024;
+pub(crate) const KNOWN_USERS_MAX: usize = 1024;
 
 /// Between two looks at connections that nobody takes.
 const REAP_INTERVAL: Duration = Duration::from_secs(1);

@@ -16,7 +16,7 @@ const KEPT: Duration = Duration::from_secs(5);
 /// A failure is for those who asked while it came about, not for those who ask later.
 const FAILURE_KEPT: Duration = Duration::from_secs(1);
 /// A resolver that is silent for longer is treated as failing.
-const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const LOOKUP_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// One backend's addresses. Literal addresses are never looked up.
 #[derive(Debug)]

@@ -2,6 +2,8 @@
 //!
 //! What a value means to the program is `settings.rs`'s business; where else it may be written, `defaults_file.rs`'s.
 
+#[cfg(test)]
+mod limits;
 mod retired;
 #[cfg(test)]
 mod tests;
@@ -112,6 +114,15 @@ pub(crate) struct ProxyOptions {
         default_value = "round-robin"
     )]
     pub(crate) balance: BalanceOption,
+    /// Clients that are served at once; 0 for as many as --max-open-files has room for
+    #[arg(long, value_name = "NUMBER", value_parser = value::unsigned, default_value = "0")]
+    pub(crate) max_connections: u64,
+    /// New clients from one address in a second; 0 for any number
+    #[arg(long, value_name = "NUMBER", value_parser = value::rate, default_value = "0")]
+    pub(crate) max_connection_rate: u32,
+    /// Permissions of the socket file that --proxy-address names, octal
+    #[arg(long = "proxy-socket-mode", value_name = "MODE", value_parser = value::file_mode, default_value = "0777")]
+    pub(crate) socket_mode: u32,
     /// Networks whose clients begin with a PROXY header, as relays send it: addresses, CIDR, localhost (Unix sockets), * (all)
     #[arg(long, value_name = "LIST")]
     pub(crate) proxy_protocol_networks: Vec<NetworkList>,

@@ -17,7 +17,7 @@ use crate::log::{Choice, Log};
 use crate::options::{ClientSslMode, Options, Plugin, ServerProxyProtocol, TlsOptions};
 use crate::pid_file::PidFile;
 use crate::settings::Settings;
-use crate::{angel, complain, daemon, limits, log, privileges, signals, tls};
+use crate::{angel, complain, daemon, log, open_files, privileges, signals, tls};
 
 /// Where `syslog(3)` sends its lines on Linux.
 const SYSLOG_SOCKET: &str = "/dev/log";
@@ -31,7 +31,8 @@ pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> 
         .as_deref()
         .map(privileges::find)
         .transpose()?;
-    limits::set_open_files(options.process.max_open_files)?;
+    open_files::set(options.process.max_open_files)?;
+    settings.proxy.connections_max = settings.proxy.connections_max.min(open_files::clients()?);
     let log = Log::open(&settings.log, options.log.level, options.log.format)?;
     log.install()?;
     log::catch_panics(options.log.backtrace_on_crash);

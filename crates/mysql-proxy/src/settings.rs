@@ -4,6 +4,7 @@
 
 use std::collections::HashSet;
 use std::env;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -95,6 +96,12 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     let listen = is_serving.then(|| options.address.clone());
     let mut settings = proxy::Settings::new(listen, backends);
     settings.script = script_settings(all, base);
+    settings.connections_max = match options.max_connections {
+        0 => usize::MAX,
+        max => usize::try_from(max).unwrap_or(usize::MAX),
+    };
+    settings.connection_rate_max = NonZeroU32::new(options.max_connection_rate);
+    settings.socket_mode = options.socket_mode;
     settings.balance = match options.balance {
         BalanceOption::RoundRobin => Balance::RoundRobin,
         BalanceOption::LeastConnections => Balance::LeastConnections,

@@ -3,7 +3,7 @@
 //! Knows nothing of command lines and of files.
 //!
 //! * [`Proxy`]: binds; [`Service`]: runs until it is told to stop; [`Control`]: for those who watch and steer it
-//! * [`listener`]: takes clients in and deals them to workers
+//! * [`listener`]: takes clients in and deals them to workers; [`admission`]: who is let in
 //! * [`worker`]: threads, each with a runtime of its own; a session lives and dies on one
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
@@ -11,9 +11,11 @@
 //! * [`tls`]: where TLS is spoken; [`compression`]: where the compressed protocol is
 //! * [`buffer`], [`timer`]: what sessions hold while they wait, and for how long
 
+mod admission;
 mod buffer;
 mod compression;
 mod control;
+pub mod limits;
 mod listener;
 mod register;
 mod scripts;
@@ -45,6 +47,7 @@ pub use tls::{ClientTlsMode, ServerTlsMode, TlsSettings};
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::admission::Admission;
 use crate::scripts::Scripts;
 use crate::session::Context;
 use crate::worker::Workers;
@@ -74,7 +77,11 @@ impl Proxy {
     /// The address is in use, not ours, or may not be used by us.
     pub fn bind(settings: Settings) -> Result<Self, BindError> {
         Ok(Self {
-            listener: settings.listen.as_ref().map(Listener::bind).transpose()?,
+            listener: settings
+                .listen
+                .as_ref()
+                .map(|address| Listener::bind(address, settings.socket_mode))
+                .transpose()?,
             settings,
             shutdown: Shutdown::new(),
         })
@@ -134,7 +141,8 @@ impl Service {
             let acceptor = thread::Builder::new().name("acceptor".to_owned());
             let acceptor = acceptor.spawn_scoped(scope, || {
                 if let Some(listener) = &listener {
-                    listener.accept_into(&workers, &context.shutdown, &stopped);
+                    let admission = Admission::new(&context.settings);
+                    listener.accept_into(&workers, (admission, &context.shutdown), &stopped);
                 }
                 // Whoever comes from now on is refused by the system.
                 drop(listener);

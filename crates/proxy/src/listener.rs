@@ -11,19 +11,22 @@ use std::thread;
 use std::time::Duration;
 
 use backend::{Address, Stream, Target};
+use protocol::packet::put_payload;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, write};
 use rustix::net::{SocketFlags, acceptfrom_with};
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
 use tracing::{debug, warn};
 
+use crate::admission::Admission;
+use crate::session::error::Refusal;
 use crate::shutdown::Shutdown;
 use crate::worker::{Dealt, Workers};
 
 /// Clients that the system keeps for us while we are busy.
-const BACKLOG: i32 = 4096;
+pub(crate) const BACKLOG: i32 = 4096;
 /// How long to wait when the system has no descriptor or memory for another client, or a worker no room.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -102,6 +105,15 @@ impl AsyncListener {
 }
 
 impl Accepted {
+    /// What the socket takes at once is enough for an ERR. A client that has sent something already may miss it.
+    fn turn_away(self, refusal: &Refusal) {
+        let mut packet = Vec::new();
+        put_payload(&mut packet, 0, &refusal.payload_before_greeting());
+        if let Err(error) = write(&self.socket, &packet) {
+            debug!("a client was gone before it was turned away: {error}");
+        }
+    }
+
     /// For the runtime that this is called in.
     pub(crate) fn into_stream(self) -> io::Result<Stream> {
         match self.is_unix {
@@ -112,17 +124,20 @@ impl Accepted {
 }
 
 impl Listener {
-    /// Binds and listens.
+    /// As a server's own socket: who may connect is the directory's business.
+    pub const SOCKET_MODE: u32 = 0o777;
+
+    /// Binds and listens; a Unix socket's file gets `socket_mode`.
     ///
     /// # Errors
     /// See [`BindError`].
-    pub fn bind(address: &Address) -> Result<Self, BindError> {
+    pub fn bind(address: &Address, socket_mode: u32) -> Result<Self, BindError> {
         let error = |source| BindError {
             address: address.to_string(),
             source,
         };
         match address.target() {
-            Target::Unix(path) => bind_unix(path).map_err(error),
+            Target::Unix(path) => bind_unix(path, socket_mode).map_err(error),
             Target::Ip(ip, port) => bind_tcp(SocketAddr::new(*ip, *port), address).map_err(error),
             Target::Name(host, port) => {
                 let mut found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), *port))
@@ -141,12 +156,22 @@ impl Listener {
     }
 
     /// Deals clients to workers until the other end of `stop` is closed. Blocks: it has a thread of its own.
-    pub(crate) fn accept_into(&self, workers: &Workers, shutdown: &Shutdown, stop: &StdUnixStream) {
+    pub(crate) fn accept_into(
+        &self,
+        workers: &Workers,
+        (mut admission, shutdown): (Admission, &Shutdown),
+        stop: &StdUnixStream,
+    ) {
         let mut is_short = false;
         while self.wait_for_client(stop) {
             match self.accept() {
                 Ok(accepted) => {
                     is_short = false;
+                    let clients = shutdown.clients();
+                    if let Some(refusal) = admission.refusal(accepted.peer, clients) {
+                        accepted.turn_away(&refusal);
+                        continue;
+                    }
                     let ticket = shutdown.ticket();
                     deal(workers, Dealt { accepted, ticket }, stop);
                 }
@@ -242,11 +267,14 @@ fn bind_tcp(socket_address: SocketAddr, address: &Address) -> io::Result<Listene
     })
 }
 
-fn bind_unix(path: &Path) -> io::Result<Listener> {
+/// Nobody connects before the mode is set.
+fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     remove_stale_socket(path)?;
-    let listener = UnixListener::bind(path)?;
-    // Who may connect is the directory's business, as with a server's own socket.
-    fs::set_permissions(path, fs::Permissions::from_mode(0o777))?;
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    socket.listen(BACKLOG)?;
+    let listener = UnixListener::from(OwnedFd::from(socket));
     listener.set_nonblocking(true)?;
     Ok(Listener {
         socket: listener.into(),
@@ -283,7 +311,7 @@ mod tests {
     use super::*;
 
     fn bind(address: &str) -> Result<Listener, BindError> {
-        Listener::bind(&address.parse().unwrap())
+        Listener::bind(&address.parse().unwrap(), Listener::SOCKET_MODE)
     }
 
     #[test]
@@ -308,6 +336,10 @@ mod tests {
         assert!(bind(text).unwrap_err().to_string().contains("in use"));
         drop(listener);
         assert!(!path.exists());
+        let listener = Listener::bind(&text.parse().unwrap(), 0o660).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o660);
+        drop(listener);
 
         fs::write(&path, "precious").unwrap();
         assert!(bind(text).unwrap_err().to_string().contains("no socket"));

@@ -9,7 +9,7 @@
 //!
 //! The connections' reads, writes and deadlines are [`link`]'s.
 
-mod authentication;
+pub(crate) mod authentication;
 mod backend_login;
 mod change_user;
 mod client_login;
@@ -18,7 +18,7 @@ mod connect;
 mod effect;
 pub(crate) mod error;
 mod injection;
-mod last_words;
+pub(crate) mod last_words;
 mod link;
 mod local_infile;
 mod login;

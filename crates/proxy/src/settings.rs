@@ -1,9 +1,10 @@
 //! What a running proxy needs to know, complete and validated. Where it came from is the command line's business.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::time::Duration;
 
 use crate::compression::CompressionSettings;
+use crate::listener::Listener;
 use crate::scripts::ScriptSettings;
 use crate::tls::TlsSettings;
 use backend::{Address, Balance, Role, Timeouts};
@@ -32,6 +33,12 @@ pub struct Settings {
     pub proxy_protocol_networks: Vec<Network>,
     /// Connections to servers begin with a PROXY header of this version; `None` for none.
     pub server_proxy_protocol: Option<Version>,
+    /// Clients that are served at once; `usize::MAX` for any number.
+    pub connections_max: usize,
+    /// New clients of one address in a second; `None` for any number.
+    pub connection_rate_max: Option<NonZeroU32>,
+    /// Of the file that a Unix socket listens at.
+    pub socket_mode: u32,
     /// How a new client's backend is chosen.
     pub balance: Balance,
     /// Threads that serve sessions.
@@ -69,6 +76,9 @@ impl Settings {
             backends,
             proxy_protocol_networks: Vec::new(),
             server_proxy_protocol: None,
+            connections_max: usize::MAX,
+            connection_rate_max: None,
+            socket_mode: Listener::SOCKET_MODE,
             balance: Balance::RoundRobin,
             workers: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             connect_timeout: Duration::from_secs(2),

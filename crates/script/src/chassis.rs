@@ -46,7 +46,7 @@ pub(crate) const MODULE: Object = Object {
 const LOG_FUNCTION: &str = "fun(message?: string|number)";
 
 /// Of one message.
-const MESSAGE_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const MESSAGE_BYTES_MAX: usize = 64 * 1024;
 
 /// Callers that are looked through for one with a file.
 const LEVELS: usize = 10;

@@ -24,6 +24,7 @@ mod injection_object;
 mod interpreter;
 mod lent;
 mod lfs;
+pub mod limits;
 mod lpeg;
 mod lua_file;
 mod modules;

@@ -62,7 +62,7 @@ const TOKEN_FIELDS: &[Field] = &[
 ];
 
 /// Behind them are as many bytes as the text has at most.
-const TOKENS_MAX: usize = 16 << 20;
+pub(crate) const TOKENS_MAX: usize = 16 << 20;
 
 /// The module's table.
 ///

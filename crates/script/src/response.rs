@@ -99,7 +99,7 @@ const TYPE_ERR: f64 = 255.0;
 /// The SQLSTATE of an ERR that names none, and of our own.
 const SQL_STATE: &[u8] = b"07000";
 /// Clients keep no longer text (MYSQL_ERRMSG_SIZE).
-const ERRMSG_BYTES_MAX: usize = 512;
+pub(crate) const ERRMSG_BYTES_MAX: usize = 512;
 
 const STATUS: StatusFlags = StatusFlags::AUTOCOMMIT;
 /// `latin1_swedish_ci`, which scripts' definitions always had.

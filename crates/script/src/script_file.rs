@@ -16,7 +16,7 @@ use crate::LoadError;
 use crate::callback;
 
 /// A script's size in bytes. Far beyond any script; a path that leads to something else by mistake stops here.
-const MAX_SCRIPT_BYTES: u64 = 16 * 1024 * 1024;
+pub(crate) const MAX_SCRIPT_BYTES: u64 = 16 * 1024 * 1024;
 
 /// File systems note times as coarsely as this. A file that was read sooner after its last change may have changed
 /// again without showing it, so until then its text is compared too.

@@ -10,7 +10,7 @@
 //!
 //! Pure: bytes in, bytes out. What is read is decompressed as it comes, so that what a header claims is never allocated.
 
-mod coder;
+pub(crate) mod coder;
 
 use std::io;
 
@@ -23,7 +23,7 @@ const HEADER_BYTES: usize = 7;
 /// Shorter payloads are not worth the work: MySQL's MIN_COMPRESS_LENGTH.
 const COMPRESSED_BYTES_MIN: usize = 50;
 /// What is compressed at once: some milliseconds of a worker that others wait for.
-const PIECE_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const PIECE_BYTES_MAX: usize = 64 * 1024;
 
 /// How payloads are compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

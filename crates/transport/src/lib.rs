@@ -11,6 +11,7 @@
 mod compressed_stream;
 pub mod compression;
 mod idle_stream;
+pub mod limits;
 mod network;
 pub mod packet_io;
 pub mod proxy_protocol;

@@ -2,7 +2,7 @@
 //!
 //! By rustls, versions 1.2 and 1.3. What a certificate has to be is told where one is refused.
 
-mod certificate;
+pub(crate) mod certificate;
 mod client_config;
 mod server_config;
 mod verifier;

@@ -233,6 +233,14 @@ const ERRORS: &[(&[&str], &str)] = &[
         "--event-threads: `0` is not a number of threads (1 to 1024)",
     ),
     (
+        &["--proxy-socket-mode=0888"],
+        "--proxy-socket-mode: `0888` is not a mode of three octal digits, like 0770",
+    ),
+    (
+        &["--max-connection-rate=5000000000"],
+        "--max-connection-rate: `5000000000` is more than 4294967295",
+    ),
+    (
         &["--max-open-files", "-1"],
         "--max-open-files: `-1` is not a whole number of 0 or more",
     ),

@@ -155,6 +155,18 @@ pub(super) fn unsigned(text: &str) -> Result<u64, String> {
         .map_err(|_| format!("`{text}` is not a whole number of 0 or more"))
 }
 
+pub(super) fn rate(text: &str) -> Result<u32, String> {
+    let number = unsigned(text)?;
+    u32::try_from(number).map_err(|_| format!("`{text}` is more than {}", u32::MAX))
+}
+
+/// Permissions as `chmod` takes them.
+pub(super) fn file_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok();
+    mode.filter(|mode| *mode <= 0o777)
+        .ok_or_else(|| format!("`{text}` is not a mode of three octal digits, like 0770"))
+}
+
 pub(super) fn threads(text: &str) -> Result<NonZeroUsize, String> {
     usize::try_from(unsigned(text)?)
         .ok()

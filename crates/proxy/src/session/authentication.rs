@@ -32,9 +32,9 @@ use script::{Hold, Hook};
 use sql::Pin;
 
 /// What a backend gets to check a password: it may ask a directory or a person's telephone.
-const BACKEND_TIMEOUT: Duration = Duration::from_secs(60);
+pub(crate) const BACKEND_TIMEOUT: Duration = Duration::from_secs(60);
 /// Packets of a backend in one login. Several factors of several packets each stay far below.
-const BACKEND_PACKETS_MAX: u8 = 100;
+pub(crate) const BACKEND_PACKETS_MAX: u8 = 100;
 
 /// Both sides of a login in progress.
 pub(super) struct Authentication<'a> {

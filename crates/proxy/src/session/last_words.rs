@@ -12,7 +12,7 @@ use super::error::SessionError;
 use super::link::Link;
 
 /// For the words and for the client's close behind them.
-const DEADLINE: Duration = Duration::from_secs(1);
+pub(crate) const DEADLINE: Duration = Duration::from_secs(1);
 
 /// The latest packet of the exchange had `sequence_id`.
 pub(super) async fn tell(

@@ -10,7 +10,7 @@ use crate::callback::{self, bad_argument};
 use crate::{lent, query_attributes};
 
 /// Queries that may wait in one connection. Far beyond any script's need; a loop that never ends stops here.
-const MAX_QUERIES: usize = 65_536;
+pub(crate) const MAX_QUERIES: usize = 65_536;
 
 /// `proxy.queries`, by the connection's number. One per connection.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use super::{Algorithm, Compression};
 /// A client chooses the level, and who waits for the work is others: what is slower than this is not done.
 const ZSTD_LEVEL_MAX: u8 = 9;
 /// Of zstd's window, as a power of two: no payload is longer.
-const ZSTD_WINDOW_LOG_MAX: u32 = 24;
+pub(crate) const ZSTD_WINDOW_LOG_MAX: u32 = 24;
 /// Decompressors of each kind that a worker keeps.
 const STOCK_MAX: usize = 16;
 /// A decompressor of zstd that met longer payloads holds too much memory to be kept.

@@ -16,7 +16,7 @@ const COMMON_NAME: &str = "mysql-proxy_Auto_Generated_Server_Certificate";
 const CERTIFICATE_FILE: &str = "server-cert.pem";
 const KEY_FILE: &str = "server-key.pem";
 /// A file that holds certificates or a key is far smaller.
-const PEM_BYTES_MAX: u64 = 1024 * 1024;
+pub(crate) const PEM_BYTES_MAX: u64 = 1024 * 1024;
 
 /// What one side shows of itself, and the proof that it may.
 #[derive(Debug)]
