@@ -8,6 +8,7 @@ mod options;
 mod pools;
 mod scripts;
 mod sessions;
+mod status;
 
 use std::borrow::Cow;
 
@@ -37,6 +38,8 @@ pub(crate) enum Statement {
     ShowPools,
     /// `SHOW SCRIPTS`
     ShowScripts,
+    /// `SHOW STATUS`
+    ShowStatus,
     /// `SHOW SETTINGS`, of names like this
     ShowSettings(Option<String>),
     /// `SET BACKEND 2 DRAIN`
@@ -127,6 +130,7 @@ impl Statement {
             }
             ["SHOW", "POOLS"] => Self::ShowPools,
             ["SHOW", "SCRIPTS"] => Self::ShowScripts,
+            ["SHOW", "STATUS"] => Self::ShowStatus,
             ["SHOW", "SETTINGS"] => Self::ShowSettings(None),
             ["SHOW", "SETTINGS", "LIKE", _] => {
                 Self::ShowSettings(raw(3).map(|word| word.text.clone()))
@@ -246,6 +250,7 @@ impl Operator<'_> {
             Statement::ShowSessions => sessions::show(self.control),
             Statement::ShowPools => pools::show(self.control),
             Statement::ShowScripts => scripts::show(self.control).await,
+            Statement::ShowStatus => status::show(&self.control.status()),
             Statement::ShowSettings(pattern) => options::show(self.options, pattern.as_deref()),
             Statement::SetBackend(name, availability) => self.set_availability(&name, availability),
             Statement::RemoveBackend(name) => self.set_availability(&name, Availability::Removed),

@@ -55,6 +55,13 @@ fn so_many_are_served_and_the_next_ones_hear_why_not() {
     let admin = plugin_address(&proxy, "admin");
     let mut operator = Client::connect(admin, "root", "secret").expect("operators are not counted");
     assert_eq!(operator.query("SHOW SESSIONS").expect("rows").rows.len(), 2);
+    let status = operator.query("SHOW STATUS").expect("rows").text();
+    let value = |name: &str| {
+        let row = status.iter().find(|row| row[0].as_deref() == Some(name));
+        row.and_then(|row| row[1].as_deref()?.parse::<u64>().ok())
+    };
+    assert_eq!(value("Threads_connected"), Some(2));
+    assert!(value("Connections_refused") >= Some(4), "{status:?}");
     first
         .query("SELECT 1")
         .expect("those who are there are served");

@@ -62,7 +62,7 @@ impl fmt::Display for Bound {
 /// Those of the wire format.
 pub const LIMITS: &[Limit] = &[
     Limit {
-        what: "A packet of a client's login, TLS and COM_CHANGE_USER included",
+        what: "A packet of a client's login",
         bound: Bound::Bytes(LOGIN_PACKET_BYTES_MAX as u64),
         reason: "servers take 64 KiB of connection attributes; the rest is names",
         beyond: "ERR 1043 (08S01), the session ends",

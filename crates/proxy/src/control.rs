@@ -9,6 +9,7 @@ use protocol::Capabilities;
 use script::{Connection, Decision, Hold, Hook, LoadError, Loaded, Login, Peer, VersionReport};
 use tracing::{info, warn};
 
+use crate::counters::Status;
 use crate::register::SessionReport;
 use crate::scripts::SharedState;
 use crate::session::Context;
@@ -39,6 +40,11 @@ impl Control {
     /// All backends, those that were removed included.
     pub fn backends(&self) -> &Backends {
         &self.0.backends
+    }
+
+    /// What was done so far.
+    pub fn status(&self) -> Status {
+        self.0.counters.status(self.0.shutdown.clients())
     }
 
     /// All sessions, the oldest first.

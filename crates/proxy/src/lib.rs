@@ -7,6 +7,7 @@
 //! * [`worker`]: threads, each with a runtime of its own; a session lives and dies on one
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
+//! * [`counters`]: what was done so far, in numbers
 //! * [`register`]: what others may know of a session, [`shutdown`]: how sessions are told to end
 //! * [`tls`]: where TLS is spoken; [`compression`]: where the compressed protocol is
 //! * [`buffer`], [`timer`]: what sessions hold while they wait, and for how long
@@ -15,6 +16,7 @@ mod admission;
 mod buffer;
 mod compression;
 mod control;
+mod counters;
 pub mod limits;
 mod listener;
 mod register;
@@ -38,6 +40,7 @@ pub use compression::{CompressionSettings, ServerCompression};
 pub use control::{
     Control, OperatorConnection, OperatorScript, ScriptAnswer, ScriptReport, ScriptSource,
 };
+pub use counters::Status;
 pub use listener::{AsyncListener, BindError, Listener};
 pub use register::{Activity, SessionReport};
 pub use scripts::ScriptSettings;
@@ -47,7 +50,6 @@ pub use tls::{ClientTlsMode, ServerTlsMode, TlsSettings};
 use tokio::time::timeout;
 use tracing::info;
 
-use crate::admission::Admission;
 use crate::scripts::Scripts;
 use crate::session::Context;
 use crate::worker::Workers;
@@ -141,8 +143,7 @@ impl Service {
             let acceptor = thread::Builder::new().name("acceptor".to_owned());
             let acceptor = acceptor.spawn_scoped(scope, || {
                 if let Some(listener) = &listener {
-                    let admission = Admission::new(&context.settings);
-                    listener.accept_into(&workers, (admission, &context.shutdown), &stopped);
+                    listener.accept_into(&workers, &context, &stopped);
                 }
                 // Whoever comes from now on is refused by the system.
                 drop(listener);

@@ -21,8 +21,8 @@ use tokio::net::{TcpStream, UnixStream};
 use tracing::{debug, warn};
 
 use crate::admission::Admission;
+use crate::session::Context;
 use crate::session::error::Refusal;
-use crate::shutdown::Shutdown;
 use crate::worker::{Dealt, Workers};
 
 /// Clients that the system keeps for us while we are busy.
@@ -156,12 +156,9 @@ impl Listener {
     }
 
     /// Deals clients to workers until the other end of `stop` is closed. Blocks: it has a thread of its own.
-    pub(crate) fn accept_into(
-        &self,
-        workers: &Workers,
-        (mut admission, shutdown): (Admission, &Shutdown),
-        stop: &StdUnixStream,
-    ) {
+    pub(crate) fn accept_into(&self, workers: &Workers, context: &Context, stop: &StdUnixStream) {
+        let (shutdown, counters) = (&context.shutdown, &context.counters);
+        let mut admission = Admission::new(&context.settings);
         let mut is_short = false;
         while self.wait_for_client(stop) {
             match self.accept() {
@@ -169,9 +166,11 @@ impl Listener {
                     is_short = false;
                     let clients = shutdown.clients();
                     if let Some(refusal) = admission.refusal(accepted.peer, clients) {
+                        counters.refused();
                         accepted.turn_away(&refusal);
                         continue;
                     }
+                    counters.accepted();
                     let ticket = shutdown.ticket();
                     deal(workers, Dealt { accepted, ticket }, stop);
                 }

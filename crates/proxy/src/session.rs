@@ -43,6 +43,7 @@ use tokio::sync::OnceCell;
 use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 
+use crate::counters::Counters;
 use crate::register::Registration;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
@@ -62,6 +63,7 @@ pub(crate) struct Context {
     pub(crate) settings: Settings,
     pub(crate) backends: Backends,
     pub(crate) shutdown: Shutdown,
+    pub(crate) counters: Counters,
     /// `None` where nobody has a script.
     pub(crate) scripts: Option<Scripts>,
     /// For connections to come.
@@ -82,6 +84,7 @@ impl Context {
             settings,
             backends,
             shutdown,
+            counters: Counters::new(),
             scripts,
             password_key: OnceCell::new(),
         }

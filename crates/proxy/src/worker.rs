@@ -46,6 +46,7 @@ struct Worker {
 /// A session counts for its worker and for the drain until this is dropped.
 struct SessionCount {
     worker: Arc<AtomicUsize>,
+    context: Arc<Context>,
     _ticket: Ticket,
 }
 
@@ -136,24 +137,62 @@ async fn serve(
         let Dealt { accepted, ticket } = dealt;
         let count = SessionCount {
             worker: Arc::clone(&sessions),
+            context: Arc::clone(&context),
             _ticket: ticket,
         };
         let peer = accepted.peer;
         match accepted.into_stream() {
             Ok(client) => {
-                let context = Arc::clone(&context);
-                tokio::spawn(async move {
-                    session::run(client, peer, context, index).await;
-                    drop(count);
-                });
+                let session = session::run(client, peer, Arc::clone(&context), index);
+                tokio::spawn(counted(session, count));
             }
             Err(error) => warn!("cannot serve a client: {error}; it was closed"),
         }
     }
 }
 
+/// A panic ends this task and no other.
+async fn counted(session: impl Future<Output = ()>, count: SessionCount) {
+    session.await;
+    drop(count);
+}
+
 impl Drop for SessionCount {
     fn drop(&mut self) {
         self.worker.fetch_sub(1, Ordering::Relaxed);
+        self.context.counters.ended();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use backend::{Backends, Balance};
+
+    use super::*;
+    use crate::settings::Settings;
+    use crate::shutdown::Shutdown;
+
+    #[test]
+    fn a_panic_ends_one_session_and_is_counted() {
+        let settings = Settings::new(None, Vec::new());
+        let backends = Backends::new([], Balance::RoundRobin);
+        let context = Context::new(settings, backends, Shutdown::new(), None);
+        let (context, worker) = (Arc::new(context), Arc::new(AtomicUsize::new(2)));
+        let count = || SessionCount {
+            worker: Arc::clone(&worker),
+            context: Arc::clone(&context),
+            _ticket: context.shutdown.ticket(),
+        };
+        runtime().unwrap().block_on(async {
+            let faulty = tokio::spawn(counted(async { panic!("on purpose") }, count()));
+            let other = tokio::spawn(counted(ready(()), count()));
+            assert!(faulty.await.unwrap_err().is_panic());
+            other.await.unwrap();
+        });
+        let status = context.counters.status(context.shutdown.clients());
+        assert_eq!((status.clients, status.panicked), (0, 1));
+        assert_eq!(worker.load(Ordering::Relaxed), 0);
     }
 }

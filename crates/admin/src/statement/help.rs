@@ -45,6 +45,7 @@ const STATEMENTS: &[(&str, &str)] = &[
         "SHOW SCRIPTS",
         "lists the scripts' versions with their faults and errors",
     ),
+    ("SHOW STATUS", "counts what was done since the start"),
     (
         "SHOW SETTINGS",
         "lists the options and where they are from; LIKE 'proxy%' for some",
