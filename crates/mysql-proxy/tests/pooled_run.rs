@@ -230,20 +230,7 @@ struct Run {
 
 impl Run {
     fn new(servers: Vec<Server>) -> Self {
-        for server in &servers {
-            for sql in [
-                "CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY, tag VARCHAR(64))",
-                "CREATE TABLE test.numbers (n INT PRIMARY KEY)",
-                "INSERT INTO test.numbers WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 100) \
-                 SELECT n FROM r",
-                "CREATE USER one@'%' IDENTIFIED BY 'one'",
-                "CREATE USER two@'%' IDENTIFIED BY 'two'",
-                "GRANT ALL ON test.* TO one@'%', two@'%'",
-                "GRANT ALL ON sbtest.* TO one@'%', two@'%'",
-            ] {
-                server.query(sql);
-            }
-        }
+        servers.iter().for_each(pooled_client::prepare);
         let time = SystemTime::now()
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();

@@ -40,6 +40,22 @@ fn mix(mut bits: u64) -> u64 {
     bits ^ (bits >> 31)
 }
 
+/// What the clients need on a server.
+pub(crate) fn prepare(server: &Server) {
+    for sql in [
+        "CREATE TABLE test.t (id INT AUTO_INCREMENT PRIMARY KEY, tag VARCHAR(64))",
+        "CREATE TABLE test.numbers (n INT PRIMARY KEY)",
+        "INSERT INTO test.numbers WITH RECURSIVE r AS (SELECT 1 AS n UNION ALL SELECT n + 1 FROM r WHERE n < 100) \
+         SELECT n FROM r",
+        "CREATE USER one@'%' IDENTIFIED BY 'one'",
+        "CREATE USER two@'%' IDENTIFIED BY 'two'",
+        "GRANT ALL ON test.* TO one@'%', two@'%'",
+        "GRANT ALL ON sbtest.* TO one@'%', two@'%'",
+    ] {
+        server.query(sql);
+    }
+}
+
 /// What a server gives whoever logs in, with each of [`CHARACTER_SETS`].
 #[derive(Debug, Clone)]
 pub(crate) struct Expected {
@@ -452,7 +468,8 @@ impl<'a> PooledClient<'a> {
     }
 
     fn lock(&mut self) -> Done {
-        let name = format!("c{}", self.number);
+        // A session that was lost may still have its own.
+        let name = self.tag();
         self.ask(&format!("GET_LOCK('{name}', 0)"), "1")?;
         self.ask(&format!("IS_USED_LOCK('{name}') = CONNECTION_ID()"), "1")?;
         self.reset()?;
