@@ -72,7 +72,7 @@ enum Started {
 /// The server, and what stands before it in measurements of TLS.
 ///
 /// HAProxy cannot end TLS that begins as MySQL's does, and no MySQL server takes TLS that begins with the first byte. So
-/// there is one more HAProxy, which takes it off. That the others have as far to go, one passes on what theirs is.
+/// one more HAProxy takes it off. For the others one more passes it on: the way is as long for all.
 #[derive(Debug)]
 pub(crate) struct Servers {
     /// The server.
@@ -89,23 +89,23 @@ struct Hop {
 }
 
 impl Servers {
-    /// With a hop for measurements of TLS where there is an HAProxy for it.
+    /// `hop` is the HAProxy, and the threads, to stand before it.
     pub(crate) fn new(
         address: SocketAddr,
         certificate: Certificate,
         hop: Option<(&Path, usize)>,
     ) -> Result<Self> {
-        let start = |(program, threads): (&Path, usize)| {
-            let start = |bind: &str| {
-                let configuration = haproxy_configuration(threads, bind, &address.to_string());
-                start_haproxy(program, &configuration)
-            };
-            Ok::<_, anyhow::Error>(Hop {
-                decrypting: start(&bind_tls(&certificate))?,
-                passing: start("")?,
-            })
+        let start = |(program, threads), bind: &str| {
+            let configuration = haproxy_configuration(threads, bind, &address.to_string());
+            start_haproxy(program, &configuration)
         };
-        let hop = hop.map(start).transpose()?;
+        let hop = match hop {
+            Some(hop) => Some(Hop {
+                decrypting: start(hop, &bind_tls(&certificate))?,
+                passing: start(hop, "")?,
+            }),
+            None => None,
+        };
         Ok(Self {
             address,
             certificate,
