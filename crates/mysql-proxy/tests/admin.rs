@@ -3,11 +3,12 @@
 mod scripted;
 
 use std::net::SocketAddr;
+use std::thread;
 
 use protocol::{Capabilities, Command};
 use testkit::{
-    AuthPath, Client, ClientError, Connection, Login, MariaDb, Mysql97, ProxyProcess, Server,
-    command, process, wait,
+    AuthPath, Client, ClientError, Connection, Direction, FaultLink, Faults, Login, MariaDb,
+    Mysql97, ProxyProcess, Server, command, process, wait,
 };
 
 use scripted::{BINARY, DEADLINE, ScriptFile, connect, plugin_address};
@@ -246,6 +247,32 @@ fn sessions_are_shown_and_killed() {
     });
     gone.expect("both are gone");
     connect(&proxy).ping().expect("others are served");
+}
+
+/// It waits for the server as a login does, which may take long.
+#[test]
+fn a_change_of_user_is_shown() {
+    let server = MariaDb::start(&[]);
+    let link = FaultLink::to(server.address());
+    let backend = format!("--proxy-backend-addresses={}", link.address());
+    let proxy = start(&[], &[&backend]);
+    let (mut operator, mut client) = (operator(&proxy), connect(&proxy));
+    client.ping().expect("it is there");
+    let stalled = Faults {
+        stalled: true,
+        ..Faults::default()
+    };
+    link.set(Direction::ToServer, stalled);
+    thread::scope(|scope| {
+        let change = scope.spawn(|| Login::new("adm", "adm").change_user(&mut client));
+        let shown = wait::poll(DEADLINE, || {
+            let commands = column(&mut operator, "SHOW SESSIONS", "command");
+            (commands == ["COM_CHANGE_USER"]).then_some(())
+        });
+        link.set(Direction::ToServer, Faults::default());
+        change.join().expect("no panic").expect("adm may");
+        shown.expect("the session is shown with what it does");
+    });
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::buffer::Buffer;
 /// The command at the start of `input`, and everything up to the backend's OK or ERR: whether it was the OK. A session
 /// whose user could not be changed goes on as the server lets it.
 pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<bool, SessionError> {
+    link.show();
     let context = Arc::clone(link.context());
     let capabilities = link.capabilities;
     let nonce = std::mem::take(&mut link.nonce);

@@ -164,6 +164,11 @@ impl Link {
         self.activity = Activity::Command(command);
     }
 
+    /// Tells others what the session does, where no wait of the link does.
+    pub(super) fn show(&mut self) {
+        self.registration.show(self.activity, Instant::now());
+    }
+
     /// Waits between two commands. An open transaction is finished before the session is.
     pub(super) async fn hear_idle(&mut self, input: &mut Buffer) -> Result<Heard, SessionError> {
         self.activity = Activity::Idle;
