@@ -57,7 +57,7 @@ pub struct Backends {
 const SCRIPTS_HOLD: Duration = Duration::from_secs(4);
 
 /// Servers at once, those that were removed included. Far beyond any use; a script that adds for ever stops here.
-pub(crate) const BACKENDS_MAX: usize = 1024;
+pub const BACKENDS_MAX: usize = 1024;
 
 /// Why a server cannot be added.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]

@@ -2,7 +2,7 @@
 
 use protocol::limits::{Bound, Limit};
 
-use crate::backends::BACKENDS_MAX;
+pub use crate::backends::BACKENDS_MAX;
 use crate::pool::KNOWN_USERS_MAX;
 use crate::resolver::LOOKUP_TIMEOUT;
 

@@ -425,6 +425,12 @@ pub(crate) struct OperatorOptions {
     /// Lua script that is asked about operators' commands first
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_lua_script: Option<PathBuf>,
+    /// HOST:PORT for metrics (/metrics) and health checks (/live, /ready) over HTTP [default: none]
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) http_address: Option<Address>,
+    /// Let --http-address be reached from other hosts: there is no login and no TLS
+    #[arg(long)]
+    pub(crate) http_allow_remote: bool,
     /// Where operators run Lua, with --plugins=proxy,debug; of this host alone
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4043")]
     pub(crate) debug_address: Address,

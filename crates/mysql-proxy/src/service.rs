@@ -94,6 +94,7 @@ fn run(all: &Options, settings: Settings, user: Option<&User>, log: &Log) -> Res
     let Settings {
         proxy,
         operators,
+        http,
         pid_file,
         ..
     } = settings;
@@ -104,12 +105,14 @@ fn run(all: &Options, settings: Settings, user: Option<&User>, log: &Log) -> Res
     let operators = operators
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| anyhow!("{error}"))?;
+    let http = http.as_deref().map(telemetry::Server::bind).transpose();
+    let http = http.context("--http-address")?;
     let pid_file = PidFile::write(pid_file)?;
     let served = user
         .map_or(Ok(()), |user| privileges::drop_to(user, log))
         .and_then(|()| {
             serve(
-                (proxy, operators),
+                (proxy, operators, http),
                 &backends,
                 caller,
                 (log, &all.tls),
@@ -130,7 +133,7 @@ fn run(all: &Options, settings: Settings, user: Option<&User>, log: &Log) -> Res
 ///
 /// Signals are listened for before anyone is told that the process is ready to get them.
 fn serve(
-    (proxy, operators): (Proxy, Vec<Server>),
+    (proxy, operators, http): (Proxy, Vec<Server>, Option<telemetry::Server>),
     backends: &[(Address, Role)],
     caller: Caller,
     (log, tls): (&Log, &TlsOptions),
@@ -151,6 +154,11 @@ fn serve(
     for operator in operators {
         let started = operator.start(service.control());
         started.context("operators cannot be served")?;
+    }
+    if let Some(http) = http {
+        tracing::info!("http-server listening on port {}", http.local_address()?);
+        let started = http.start(service.control());
+        started.context("metrics cannot be served")?;
     }
     caller.release()?;
     service.run().context("the proxy cannot run")

@@ -32,6 +32,8 @@ pub(crate) struct Settings {
     pub(crate) proxy: proxy::Settings,
     /// What listens for operators.
     pub(crate) operators: Vec<admin::Settings>,
+    /// Where metrics are served.
+    pub(crate) http: Option<String>,
     /// Where the log goes; a path is absolute.
     pub(crate) log: Choice,
     /// Absolute.
@@ -45,6 +47,7 @@ impl Settings {
         Ok(Self {
             proxy: proxy_settings(options, &base)?,
             operators: operators(options, &base)?,
+            http: http(&options.operator)?,
             log: log_choice(&options.log, options.process.daemon, &base)?,
             pid_file: options
                 .process
@@ -199,6 +202,26 @@ fn operators(options: &Options, base: &Path) -> Result<Vec<admin::Settings>> {
         });
     }
     Ok(servers)
+}
+
+/// A name that is no host's own may be anything: only addresses and `localhost` count as this host.
+fn http(options: &OperatorOptions) -> Result<Option<String>> {
+    let Some(address) = &options.http_address else {
+        return Ok(None);
+    };
+    ensure!(
+        !matches!(address.target(), Target::Unix(_)),
+        "--http-address: {address} is no HOST:PORT"
+    );
+    ensure!(
+        options.http_allow_remote || is_of_this_host(address),
+        "--http-address: {address} can be reached from other hosts, without login and without TLS; give a loopback address, or \
+         --http-allow-remote too"
+    );
+    Ok(Some(match address.target() {
+        Target::Ip(ip, port) => std::net::SocketAddr::new(*ip, *port).to_string(),
+        _ => address.to_string(),
+    }))
 }
 
 fn account(options: &OperatorOptions, plugin: &str) -> Result<Account> {

@@ -84,6 +84,8 @@ pub struct Summary {
     pub has_resultset: bool,
     /// The response ended with an ERR, whatever came before it.
     pub is_err: bool,
+    /// Its code.
+    pub error_code: Option<u16>,
     /// A packet had not the sequence id that follows: it may be none of this response.
     pub is_out_of_sequence: bool,
 }
@@ -363,6 +365,7 @@ impl ResponseTracker {
         self.summary.affected_rows = Some(0);
         self.summary.last_insert_id = Some(0);
         self.summary.is_err = true;
+        self.summary.error_code = Some(code);
         Ok(State::Ended)
     }
 

@@ -9,12 +9,12 @@ use protocol::Capabilities;
 use script::{Connection, Decision, Hold, Hook, LoadError, Loaded, Login, Peer, VersionReport};
 use tracing::{info, warn};
 
-use crate::counters::Status;
+use crate::counters::{Status, Work};
 use crate::register::SessionReport;
 use crate::scripts::SharedState;
 use crate::session::Context;
 use crate::session::script::{endpoint, views};
-use crate::shutdown::Shutdown;
+use crate::shutdown::{Phase, Shutdown};
 use crate::tls::TlsSettings;
 
 /// A handle to a running proxy.
@@ -47,6 +47,11 @@ impl Control {
         self.0.counters.status(self.0.shutdown.clients())
     }
 
+    /// What was done for clients so far.
+    pub fn work(&self) -> Work {
+        self.0.counters.work()
+    }
+
     /// All sessions, the oldest first.
     pub fn sessions(&self) -> Vec<SessionReport> {
         self.0.shutdown.sessions()
@@ -60,6 +65,11 @@ impl Control {
     /// What connections from now on do for TLS.
     pub fn set_tls(&self, tls: TlsSettings) {
         self.0.set_tls(tls);
+    }
+
+    /// The process was told to end.
+    pub fn is_draining(&self) -> bool {
+        self.0.shutdown.phase() >= Phase::Draining
     }
 
     /// Ends the process gracefully.

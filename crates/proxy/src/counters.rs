@@ -1,8 +1,23 @@
 //! What a proxy has done since it started, in numbers.
+//!
+//! What is counted for each query belongs to a worker and is written by its thread alone: an increment is a load and a store, and
+//! no two threads share what they write. Whoever wants to know sums it up. What is rare is counted for all at once.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use protocol::Command;
+use protocol::response_tracker::Summary;
+use tokio::time::Instant;
+
+/// Upper bounds of the histograms' buckets, in microseconds; what took longer is in one more.
+pub const DURATION_BUCKETS: [u64; 16] = [
+    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 5_000_000, 30_000_000,
+];
 
 /// Counted by whoever does it.
 #[derive(Debug)]
@@ -11,6 +26,9 @@ pub(crate) struct Counters {
     accepted: AtomicU64,
     refused: AtomicU64,
     panicked: AtomicU64,
+    /// Ends of sessions that were not the client's own goodbye, by reason.
+    failed: Mutex<BTreeMap<&'static str, u64>>,
+    workers: Box<[WorkerCounters]>,
 }
 
 /// The numbers at one moment.
@@ -28,13 +46,146 @@ pub struct Status {
     pub panicked: u64,
 }
 
+/// What was done for clients, summed over all workers.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Work {
+    /// Responses by the command that they were to.
+    pub commands: BTreeMap<u8, u64>,
+    /// ERRs among them by code.
+    pub errors: BTreeMap<u16, u64>,
+    /// Rows of all resultsets, and their packets' bytes with headers.
+    pub rows: (u64, u64),
+    /// What each backend did, by its index.
+    pub backends: BTreeMap<usize, BackendWork>,
+    /// Ends of sessions that were not the client's own goodbye, by reason.
+    pub failed_sessions: BTreeMap<&'static str, u64>,
+}
+
+/// What one backend did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BackendWork {
+    /// Responses that ended with an ERR.
+    pub errors: u64,
+    /// From the command's last byte to the response's, both as the backend's connection had them.
+    pub durations: Durations,
+}
+
+/// A histogram.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Durations {
+    /// How many fell into each of [`DURATION_BUCKETS`], and into the one above them.
+    pub counts: [u64; DURATION_BUCKETS.len() + 1],
+    /// Of all of them.
+    pub sum: Duration,
+}
+
+/// Written by one thread, read by any.
+#[derive(Debug, Default)]
+struct Count(AtomicU64);
+
+impl Count {
+    fn add(&self, n: u64) {
+        let sum = self.0.load(Ordering::Relaxed).wrapping_add(n);
+        self.0.store(sum, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// What one worker did.
+#[derive(Debug)]
+pub(crate) struct WorkerCounters {
+    commands: [Count; 256],
+    rows: Count,
+    row_bytes: Count,
+    /// By code. An ERR is rare enough for a lock that nobody else wants.
+    errors: Mutex<BTreeMap<u16, u64>>,
+    /// By index; made when the first query goes there.
+    backends: Box<[OnceLock<Box<BackendCounters>>]>,
+}
+
+#[derive(Debug, Default)]
+struct BackendCounters {
+    errors: Count,
+    durations: [Count; DURATION_BUCKETS.len() + 1],
+    duration_nanos: Count,
+}
+
+impl WorkerCounters {
+    fn new() -> Self {
+        Self {
+            commands: [const { Count(AtomicU64::new(0)) }; 256],
+            rows: Count::default(),
+            row_bytes: Count::default(),
+            errors: Mutex::default(),
+            backends: (0..backend::limits::BACKENDS_MAX)
+                .map(|_| OnceLock::new())
+                .collect(),
+        }
+    }
+
+    /// A response has ended. The calling thread is this worker's.
+    pub(crate) fn responded(
+        &self,
+        command: Command,
+        backend: Option<usize>,
+        summary: &Summary,
+        duration: Duration,
+    ) {
+        self.commands[usize::from(command.0)].add(1);
+        if summary.rows > 0 {
+            self.rows.add(summary.rows);
+            self.row_bytes.add(summary.row_bytes);
+        }
+        if let Some(code) = summary.error_code {
+            *locked(&self.errors).entry(code).or_default() += 1;
+        }
+        if let Some(counters) = backend.and_then(|index| self.backends.get(index)) {
+            let counters = counters.get_or_init(Box::default);
+            counters.errors.add(u64::from(summary.is_err));
+            let micros = duration.as_micros() as u64;
+            let bucket = DURATION_BUCKETS.partition_point(|bound| *bound < micros);
+            counters.durations[bucket].add(1);
+            counters.duration_nanos.add(duration.as_nanos() as u64);
+        }
+    }
+
+    fn add_to(&self, work: &mut Work) {
+        for (command, count) in (0..=u8::MAX).zip(&self.commands) {
+            if count.get() > 0 {
+                *work.commands.entry(command).or_default() += count.get();
+            }
+        }
+        for (code, count) in &*locked(&self.errors) {
+            *work.errors.entry(*code).or_default() += count;
+        }
+        work.rows.0 += self.rows.get();
+        work.rows.1 += self.row_bytes.get();
+        for (index, counters) in self.backends.iter().enumerate() {
+            let Some(counters) = counters.get() else {
+                continue;
+            };
+            let backend = work.backends.entry(index).or_default();
+            backend.errors += counters.errors.get();
+            for (sum, count) in backend.durations.counts.iter_mut().zip(&counters.durations) {
+                *sum += count.get();
+            }
+            backend.durations.sum += Duration::from_nanos(counters.duration_nanos.get());
+        }
+    }
+}
+
 impl Counters {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(workers: usize) -> Self {
         Self {
             started: Instant::now(),
             accepted: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
+            failed: Mutex::default(),
+            workers: (0..workers).map(|_| WorkerCounters::new()).collect(),
         }
     }
 
@@ -53,6 +204,16 @@ impl Counters {
         }
     }
 
+    /// It was not its client's own goodbye.
+    pub(crate) fn failed(&self, reason: &'static str) {
+        *locked(&self.failed).entry(reason).or_default() += 1;
+    }
+
+    /// Those of one worker.
+    pub(crate) fn worker(&self, index: usize) -> Option<&WorkerCounters> {
+        self.workers.get(index)
+    }
+
     /// `clients` are those that are served now.
     pub(crate) fn status(&self, clients: usize) -> Status {
         Status {
@@ -62,5 +223,73 @@ impl Counters {
             refused: self.refused.load(Ordering::Relaxed),
             panicked: self.panicked.load(Ordering::Relaxed),
         }
+    }
+
+    pub(crate) fn work(&self) -> Work {
+        let mut work = Work {
+            failed_sessions: locked(&self.failed).clone(),
+            ..Work::default()
+        };
+        self.workers
+            .iter()
+            .for_each(|worker| worker.add_to(&mut work));
+        work
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_are_summed_up() {
+        let counters = Counters::new(2);
+        let query = Summary {
+            rows: 3,
+            row_bytes: 100,
+            ..Summary::default()
+        };
+        let error = Summary {
+            is_err: true,
+            error_code: Some(1064),
+            ..Summary::default()
+        };
+        let micros = Duration::from_micros;
+        for (worker, command, backend, summary, duration) in [
+            (0, Command::QUERY, Some(0), &query, micros(40)),
+            (1, Command::QUERY, Some(0), &query, micros(50)),
+            (1, Command::QUERY, Some(1), &error, micros(51)),
+            (0, Command::PING, None, &Summary::default(), micros(1)),
+            (
+                0,
+                Command::PING,
+                Some(1),
+                &Summary::default(),
+                Duration::from_secs(60),
+            ),
+        ] {
+            let worker = counters.worker(worker).unwrap();
+            worker.responded(command, backend, summary, duration);
+        }
+        counters.failed("killed");
+        let work = counters.work();
+        assert_eq!(work.commands, BTreeMap::from([(3, 3), (14, 2)]));
+        assert_eq!(work.errors, BTreeMap::from([(1064, 1)]));
+        assert_eq!(work.rows, (6, 200));
+        assert_eq!(work.failed_sessions, BTreeMap::from([("killed", 1)]));
+        let [first, second] = [&work.backends[&0], &work.backends[&1]];
+        assert_eq!((first.errors, second.errors), (0, 1));
+        assert_eq!(
+            first.durations.counts[0], 2,
+            "a bound belongs to its bucket"
+        );
+        assert_eq!(first.durations.sum, micros(90));
+        assert_eq!(second.durations.counts[1], 1);
+        assert_eq!(second.durations.counts.last(), Some(&1), "above all bounds");
+        assert!(counters.worker(2).is_none());
     }
 }

@@ -40,7 +40,7 @@ pub use compression::{CompressionSettings, ServerCompression};
 pub use control::{
     Control, OperatorConnection, OperatorScript, ScriptAnswer, ScriptReport, ScriptSource,
 };
-pub use counters::Status;
+pub use counters::{BackendWork, DURATION_BUCKETS, Durations, Status, Work};
 pub use listener::{AsyncListener, BindError, Listener};
 pub use register::{Activity, SessionReport};
 pub use scripts::ScriptSettings;

@@ -81,10 +81,10 @@ impl Context {
     ) -> Self {
         Self {
             tls: RwLock::new(Arc::new(settings.tls.clone())),
+            counters: Counters::new(settings.workers.get()),
             settings,
             backends,
             shutdown,
-            counters: Counters::new(),
             scripts,
             password_key: OnceCell::new(),
         }
@@ -123,6 +123,7 @@ pub(crate) async fn run(
         Ok(origin) => origin,
         Err(error) => {
             Box::pin(refuse(&mut client, &error)).await;
+            context.counters.failed(error.reason());
             return log_end(id, peer, None, &error);
         }
     };
@@ -138,7 +139,9 @@ pub(crate) async fn run(
                 &[refusal.payload()],
             ))
             .await;
-            return log_end(id, peer, None, &SessionError::Refused(refusal));
+            let error = SessionError::Refused(refusal);
+            context.counters.failed(error.reason());
+            return log_end(id, peer, None, &error);
         }
     };
     // The login is the largest part of a session and the shortest: boxed, and gone with its statement, it is no burden
@@ -154,7 +157,7 @@ pub(crate) async fn run(
     match established {
         Ok((login, rest)) => {
             let is_tunnel = login.is_tunnel;
-            let mut link = Box::new(Link::new(*login, registration, context));
+            let mut link = Box::new(Link::new(*login, registration, context, worker));
             if let Some(script) = &mut script {
                 link.settle(script);
             }
@@ -168,6 +171,7 @@ pub(crate) async fn run(
             let backends = context.backends.all();
             let backend = registration.backend().and_then(|index| backends.get(index));
             let name = backend.map(|backend| backend.address().to_string());
+            context.counters.failed(error.reason());
             log_end(id, peer, name.as_deref(), &error);
         }
     }
@@ -198,6 +202,7 @@ async fn serve(
     let Err(error) = outcome else {
         return Some(link);
     };
+    link.context().counters.failed(error.reason());
     match link.has_client_left() && !error.is_clients() {
         true => log_left(&link, peer, &error),
         false => log_end(link.id(), peer, Some(&link.backend_name()), &error),

@@ -77,6 +77,11 @@ impl Shutdown {
         self.advance(Phase::Expired);
     }
 
+    /// How far the end is.
+    pub(crate) fn phase(&self) -> Phase {
+        *self.0.phase.borrow()
+    }
+
     /// Resolves when the drain has started.
     pub(crate) async fn draining(&self) {
         let mut phase = self.0.phase.subscribe();

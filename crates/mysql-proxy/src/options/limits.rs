@@ -72,13 +72,14 @@ const OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// The crates' own, in the order of a session's life.
-const CRATES: [&[Limit]; 6] = [
+const CRATES: [&[Limit]; 7] = [
     proxy::limits::LIMITS,
     protocol::limits::LIMITS,
     transport::limits::LIMITS,
     backend::limits::LIMITS,
     script::limits::LIMITS,
     admin::limits::LIMITS,
+    telemetry::limits::LIMITS,
 ];
 
 fn page() -> String {

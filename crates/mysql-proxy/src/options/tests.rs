@@ -278,6 +278,14 @@ const ERRORS: &[(&[&str], &str)] = &[
         "--debug-address: :4043 can be reached from other hosts",
     ),
     (
+        &["--http-address=:8080"],
+        "--http-address: :8080 can be reached from other hosts, without login",
+    ),
+    (
+        &["--http-address=/tmp/http"],
+        "--http-address: /tmp/http is no HOST:PORT",
+    ),
+    (
         &["--plugins=replicant"],
         "--plugins: the plugin replicant is gone; mysqlbinlog",
     ),

@@ -109,6 +109,31 @@ impl SessionError {
         }
     }
 
+    /// The kind of end, as metrics count it.
+    pub(crate) fn reason(&self) -> &'static str {
+        match self {
+            Self::Closed(Party::Client) | Self::Io(Party::Client, _) => "client_lost",
+            Self::Closed(Party::Backend) | Self::Io(Party::Backend, _) => "backend_lost",
+            Self::Silent(Party::Client, _) => "client_silent",
+            Self::Silent(Party::Backend, _) => "backend_silent",
+            Self::Stuck(Party::Client, _) => "client_stuck",
+            Self::Stuck(Party::Backend, _) => "backend_stuck",
+            Self::Tls(Party::Client, _) => "client_tls",
+            Self::Tls(Party::Backend, _) => "backend_tls",
+            Self::Endless(_) => "endless_login",
+            Self::Malformed(Party::Client, _) => "client_malformed",
+            Self::Malformed(Party::Backend, _) => "backend_malformed",
+            Self::Unsolicited(_) => "backend_unsolicited",
+            Self::Denied => "login_denied",
+            Self::Refused(_) => "refused",
+            Self::NoBackend(_) => "no_backend",
+            Self::Answered(_) | Self::Script(_) => "script",
+            Self::Shutdown => "shutdown",
+            Self::Killed => "killed",
+            Self::BackendTaken => "backend_taken",
+        }
+    }
+
     /// True when the client is to blame, or has gone.
     pub(crate) fn is_clients(&self) -> bool {
         match self {

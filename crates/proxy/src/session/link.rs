@@ -47,8 +47,12 @@ pub(super) struct Link {
     pub(super) is_from_pool: bool,
     count: Option<ClientCount>,
     activity: Activity,
+    /// When the response that is awaited was first waited for.
+    asked_at: Option<Instant>,
     registration: Registration,
     context: Arc<Context>,
+    /// Whose counters it writes.
+    worker: usize,
 }
 
 /// Who spoke.
@@ -73,7 +77,12 @@ enum HalfClose {
 type TimeoutError = fn(Party, Duration) -> SessionError;
 
 impl Link {
-    pub(super) fn new(login: LoggedIn, registration: Registration, context: Arc<Context>) -> Self {
+    pub(super) fn new(
+        login: LoggedIn,
+        registration: Registration,
+        context: Arc<Context>,
+        worker: usize,
+    ) -> Self {
         let timer = Timer::new(Instant::now() + context.settings.read_timeout);
         let (backend, count) = login.backend.unzip();
         registration.known_as(&login.username);
@@ -92,8 +101,10 @@ impl Link {
             is_from_pool: false,
             count,
             activity: Activity::Idle,
+            asked_at: None,
             registration,
             context,
+            worker,
         }
     }
 
@@ -228,7 +239,8 @@ impl Link {
         unsent: &Buffer,
         is_last: bool,
     ) -> Result<usize, SessionError> {
-        self.arm_read();
+        let now = self.arm_read();
+        self.asked_at.get_or_insert(now);
         let mut is_watching = self.half_close == HalfClose::None && unsent.is_empty();
         poll_fn(|task| {
             match self.poll_read(task, Party::Backend, buffer) {
@@ -344,6 +356,7 @@ impl Link {
     /// A response ended: what it said of the session. Where it may be none to what was asked, the next may not either.
     pub(super) fn responded(&mut self, tracker: &ResponseTracker) {
         self.summary = *tracker.summary();
+        self.count_response();
         if self.summary.is_out_of_sequence
             && let Some(session) = &mut self.session
         {
@@ -352,6 +365,21 @@ impl Link {
         if let Some(status) = tracker.status() {
             self.status = status;
         }
+    }
+
+    /// The last byte is where it goes: a clock reading more for each response.
+    fn count_response(&mut self) {
+        let duration = self
+            .asked_at
+            .take()
+            .map_or(Duration::ZERO, |at| at.elapsed());
+        let (Activity::Command(command), Some(counters)) =
+            (self.activity, self.context.counters.worker(self.worker))
+        else {
+            return;
+        };
+        let backend = self.count.as_ref().map(|count| count.backend().index());
+        counters.responded(command, backend, &self.summary, duration);
     }
 
     /// What all sessions share.
@@ -438,9 +466,11 @@ impl Link {
         self.timer.poll(task).map(|()| error(party, timeout))
     }
 
-    fn arm_read(&mut self) {
+    /// Returns the time, which is read anyway.
+    fn arm_read(&mut self) -> Instant {
         let now = Instant::now();
         self.registration.show(self.activity, now);
         self.timer.set(now + self.context.settings.read_timeout);
+        now
     }
 }

@@ -111,6 +111,7 @@ mod tests {
         has_insert_id: false,
         has_resultset: false,
         is_err: false,
+        error_code: None,
         is_out_of_sequence: false,
     };
 

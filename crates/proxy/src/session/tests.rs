@@ -47,7 +47,7 @@ impl Played {
         let session = tokio::spawn(async move {
             let waker = poll_fn(|task| Poll::Ready(task.waker().clone())).await;
             let registration = context.shutdown.register(None, waker);
-            let mut link = Box::new(Link::new(login, registration, Arc::clone(&context)));
+            let mut link = Box::new(Link::new(login, registration, Arc::clone(&context), 0));
             if let Err(error) = command_phase::run(&mut link, vec![]).await {
                 last_words::say(link, &error).await;
             }
