@@ -5,8 +5,7 @@
 //! with epoll, one receive and one send and one look at the clock per query, nothing allocated.
 
 use std::{
-    io::{Read, Write},
-    net::SocketAddr,
+    io::{ErrorKind, Read, Write},
     sync::atomic::{AtomicU8, Ordering},
     thread,
     time::{Duration, Instant},
@@ -21,7 +20,7 @@ use rustix::{
 };
 
 use crate::{
-    client::{ANSWER_DEADLINE, Client},
+    client::{ANSWER_DEADLINE, Client, Endpoint},
     point_select::{PointSelects, Xorshift},
     process_usage,
 };
@@ -39,9 +38,9 @@ const DRAIN: u8 = 2;
 
 /// What to run against one target.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Plan {
-    /// Where to connect.
-    pub(crate) address: SocketAddr,
+pub(crate) struct Plan<'a> {
+    /// Where and how to connect.
+    pub(crate) endpoint: &'a Endpoint,
     /// How many connections, each with one query outstanding.
     pub(crate) connections: usize,
     /// For how long, not counted.
@@ -68,9 +67,9 @@ pub(crate) struct Measured {
 }
 
 /// Connects, runs the plan, and closes every connection in order.
-pub(crate) fn run(plan: &Plan, selects: &PointSelects) -> Result<Measured> {
+pub(crate) fn run(plan: &Plan<'_>, selects: &PointSelects) -> Result<Measured> {
     let mut connections = (0..plan.connections)
-        .map(|_| Client::login(plan.address).map(Connection::new))
+        .map(|_| Client::login(plan.endpoint).map(Connection::new))
         .collect::<Result<Vec<_>>>()?;
     let phase = AtomicU8::new(WARM_UP);
     let share = connections.len().div_ceil(threads());
@@ -107,7 +106,10 @@ pub(crate) fn run(plan: &Plan, selects: &PointSelects) -> Result<Measured> {
 }
 
 /// Waits through warm-up and window while the drivers work; takes time and CPU times at both ends of the window.
-fn measure_window(plan: &Plan, phase: &AtomicU8) -> Result<(Duration, Option<Duration>, Duration)> {
+fn measure_window(
+    plan: &Plan<'_>,
+    phase: &AtomicU8,
+) -> Result<(Duration, Option<Duration>, Duration)> {
     let cpu_times = || {
         let process = plan.process.map(process_usage::cpu_time).transpose()?;
         Ok::<_, anyhow::Error>((process, process_usage::cpu_time(std::process::id())?))
@@ -248,11 +250,11 @@ impl Connection {
             !free.is_empty(),
             "a response has more than {RESPONSE_BYTES_MAX} bytes"
         );
-        let bytes = self
-            .client
-            .stream()
-            .read(free)
-            .context("cannot receive an answer")?;
+        let bytes = match self.client.stream().read(free) {
+            // TLS has said something for itself, or only part of a record came.
+            Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
+            read => read.context("cannot receive an answer")?,
+        };
         ensure!(
             bytes > 0,
             "the peer closed the connection with a query outstanding"

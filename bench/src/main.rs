@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: what a proxy costs, side by side with HAProxy and with no proxy at all.
 //!
-//! Starts a MariaDB of its own and the proxies, measures them in interleaved rounds, and prints a Markdown table.
+//! Starts a server of its own and the proxies, measures them in interleaved rounds, and prints a Markdown table.
 //! `docs/benchmark.md` says what its rows mean.
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 #![expect(
@@ -10,25 +10,35 @@
 
 mod client;
 mod closed_loop;
+mod encryption;
 mod machine;
 mod metric;
 mod options;
 mod point_select;
 mod process_usage;
+mod proxy;
 mod report;
 mod rows;
 mod statistics;
+mod stream;
 mod target;
+mod traffic;
 
 use std::{fs, net::SocketAddr, process::ExitCode, time::Instant};
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use rustix::process::{Resource, getrlimit, setrlimit};
-use testkit::{MariaDb, Server};
+use testkit::{MariaDb, Mysql97, Server};
 
 use crate::{
-    client::Client, metric::Results, options::Options, point_select::PointSelects, rows::Bench,
+    client::{Client, Endpoint},
+    encryption::{Begin, CIPHER_SUITE, Certificate},
+    metric::Results,
+    options::{Options, ServerSoftware},
+    point_select::PointSelects,
+    rows::{Bench, streaming},
+    traffic::Traffic,
 };
 
 fn main() -> ExitCode {
@@ -45,10 +55,14 @@ fn run(options: &Options) -> Result<()> {
     let machine = machine::describe();
     raise_open_files_limit()?;
     let selects = PointSelects::new();
-    let (_server, address) = start_server(options)?;
-    selects.create_table(&mut Client::login(address)?)?;
+    let certificate = Certificate::generate()?;
+    let (_server, address) = start_server(options, &certificate)?;
+    // Encrypted, so that MySQL learns the password and takes it by its cache from now on.
+    let mut client = Client::login(&Endpoint::new(address, Traffic::Tls, Begin::InBand)?)?;
+    selects.create_table(&mut client)?;
+    streaming::create_table(&mut client)?;
     let bench = Bench {
-        targets: options.start_targets(address)?,
+        targets: options.start_targets(address, certificate)?,
         connections: options.connections.clone(),
         window: options.window(),
         selects,
@@ -88,12 +102,24 @@ fn measure(bench: &Bench, options: &Options) -> Result<Results> {
     Ok(results)
 }
 
-/// A private MariaDB that takes enough connections.
-fn start_server(options: &Options) -> Result<(Server, SocketAddr)> {
+/// A private server that takes enough connections.
+fn start_server(options: &Options, certificate: &Certificate) -> Result<(Server, SocketAddr)> {
     let mut arguments = vec!["--max-connections=4000".to_owned()];
+    arguments.extend(certificate.options());
+    // Not every proxy can be told.
+    let suite_option = match options.server {
+        ServerSoftware::MariaDb => "ssl-cipher",
+        ServerSoftware::Mysql => "tls-ciphersuites",
+    };
+    arguments.push(format!("--{suite_option}={CIPHER_SUITE}"));
     arguments.extend(options.server_port.map(|port| format!("--port={port}")));
     let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
-    let server = MariaDb::start(&arguments);
+    let server = match options.server {
+        ServerSoftware::MariaDb => MariaDb::start(&arguments),
+        ServerSoftware::Mysql => {
+            Mysql97::start(&arguments).context("there is no MySQL: `cargo xtask fetch mysql`")?
+        }
+    };
     let mut address = server.address();
     if let Some(port) = options.server_port {
         address.set_port(port);

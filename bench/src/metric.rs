@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::traffic::Traffic;
+
 /// A figure. The table has its rows in this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Quantity {
@@ -27,19 +29,34 @@ pub(crate) enum Quantity {
     CpuPerGigabyteOfRows,
     /// CPU time of the proxy for the bytes of a large result of few huge rows.
     CpuPerGigabyteOfBlobs,
+    /// CPU time of the proxy for the bytes, before compression, of a result that compresses as data do.
+    CpuPerGigabyteOfDigits,
     /// Bytes of a large result of many rows in a second.
     GigabytesOfRowsPerSecond,
     /// Bytes of a large result of few huge rows in a second.
     GigabytesOfBlobsPerSecond,
+    /// Bytes, before compression, of a result that compresses as data do, in a second.
+    GigabytesOfDigitsPerSecond,
     /// Resident memory of the proxy.
     KibPerIdleConnection,
     /// Connect, log in, one query, quit.
     ConnectionsPerSecond,
     /// CPU time of the proxy for each of those.
     CpuPerConnection,
+    /// How many of those went on with the keys of an earlier one.
+    ResumedConnections,
 }
 
 impl Quantity {
+    /// As a row.
+    pub(crate) fn of(self, traffic: Traffic, connections: usize) -> Metric {
+        Metric {
+            traffic,
+            quantity: self,
+            connections,
+        }
+    }
+
     /// As the table says it, with its unit.
     pub(crate) fn title(self) -> &'static str {
         match self {
@@ -54,11 +71,14 @@ impl Quantity {
             Self::AddedP99 => "added latency p99, µs",
             Self::CpuPerGigabyteOfRows => "CPU s per GB, 100 MB in rows of 1 kB",
             Self::CpuPerGigabyteOfBlobs => "CPU s per GB, 100 MB in rows of 1 MB",
+            Self::CpuPerGigabyteOfDigits => "CPU s per GB, 5 MB of digits in rows of 1 kB",
             Self::GigabytesOfRowsPerSecond => "GB/s, 100 MB in rows of 1 kB",
             Self::GigabytesOfBlobsPerSecond => "GB/s, 100 MB in rows of 1 MB",
+            Self::GigabytesOfDigitsPerSecond => "GB/s, 5 MB of digits in rows of 1 kB",
             Self::KibPerIdleConnection => "resident KiB per idle connection",
             Self::ConnectionsPerSecond => "connections/s (connect, log in, SELECT 1, quit)",
             Self::CpuPerConnection => "CPU per such connection, µs",
+            Self::ResumedConnections => "resumed connections, %",
         }
     }
 
@@ -76,11 +96,14 @@ impl Quantity {
             Self::AddedP99 => "added_latency_p99_us",
             Self::CpuPerGigabyteOfRows => "cpu_s_per_gb_of_1kb_rows",
             Self::CpuPerGigabyteOfBlobs => "cpu_s_per_gb_of_1mb_rows",
+            Self::CpuPerGigabyteOfDigits => "cpu_s_per_gb_of_digits",
             Self::GigabytesOfRowsPerSecond => "gb_of_1kb_rows_per_s",
             Self::GigabytesOfBlobsPerSecond => "gb_of_1mb_rows_per_s",
+            Self::GigabytesOfDigitsPerSecond => "gb_of_digits_per_s",
             Self::KibPerIdleConnection => "resident_kib_per_idle_connection",
             Self::ConnectionsPerSecond => "connections_per_s",
             Self::CpuPerConnection => "cpu_us_per_connection",
+            Self::ResumedConnections => "resumed_percent",
         }
     }
 
@@ -89,11 +112,12 @@ impl Quantity {
     pub(crate) fn best(self, values: &[f64]) -> Option<f64> {
         let values = values.iter().copied();
         match self {
-            Self::CpuPerGeneratorCpu => None,
+            Self::CpuPerGeneratorCpu | Self::ResumedConnections => None,
             _ if self.is_difference() => None,
             Self::QueriesPerSecond
             | Self::GigabytesOfRowsPerSecond
             | Self::GigabytesOfBlobsPerSecond
+            | Self::GigabytesOfDigitsPerSecond
             | Self::ConnectionsPerSecond => values.reduce(f64::max),
             _ => values.reduce(f64::min),
         }
@@ -108,6 +132,8 @@ impl Quantity {
 /// A row of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Metric {
+    /// What is on the wire.
+    pub(crate) traffic: Traffic,
     /// The figure.
     pub(crate) quantity: Quantity,
     /// Clients at once.
@@ -122,17 +148,7 @@ pub(crate) struct Results {
 
 impl Results {
     /// Adds one round's value.
-    pub(crate) fn record(
-        &mut self,
-        quantity: Quantity,
-        connections: usize,
-        target: &str,
-        value: f64,
-    ) {
-        let metric = Metric {
-            quantity,
-            connections,
-        };
+    pub(crate) fn record(&mut self, metric: Metric, target: &str, value: f64) {
         let targets = self.values.entry(metric).or_default();
         targets.entry(target.to_owned()).or_default().push(value);
     }
@@ -166,24 +182,35 @@ mod tests {
     #[test]
     fn rounds_are_kept_by_metric_and_target() {
         let mut results = Results::default();
-        results.record(Quantity::QueriesPerSecond, 64, "direct", 2.0);
-        results.record(Quantity::QueriesPerSecond, 8, "direct", 1.0);
-        results.record(Quantity::QueriesPerSecond, 8, "direct", 3.0);
-        results.record(Quantity::CpuPerQuery, 64, "haproxy", 9.0);
+        results.record(
+            Quantity::QueriesPerSecond.of(Traffic::Plain, 64),
+            "direct",
+            2.0,
+        );
+        results.record(
+            Quantity::QueriesPerSecond.of(Traffic::Plain, 8),
+            "direct",
+            1.0,
+        );
+        results.record(
+            Quantity::QueriesPerSecond.of(Traffic::Plain, 8),
+            "direct",
+            3.0,
+        );
+        results.record(Quantity::CpuPerQuery.of(Traffic::Plain, 64), "haproxy", 9.0);
+        results.record(Quantity::CpuPerQuery.of(Traffic::Tls, 8), "haproxy", 9.0);
         let metrics: Vec<_> = results
             .metrics()
-            .map(|metric| (metric.quantity, metric.connections))
+            .map(|metric| (metric.traffic, metric.quantity, metric.connections))
             .collect();
         let expected = [
-            (Quantity::CpuPerQuery, 64),
-            (Quantity::QueriesPerSecond, 8),
-            (Quantity::QueriesPerSecond, 64),
+            (Traffic::Plain, Quantity::CpuPerQuery, 64),
+            (Traffic::Plain, Quantity::QueriesPerSecond, 8),
+            (Traffic::Plain, Quantity::QueriesPerSecond, 64),
+            (Traffic::Tls, Quantity::CpuPerQuery, 8),
         ];
         assert_eq!(metrics, expected);
-        let metric = Metric {
-            quantity: Quantity::QueriesPerSecond,
-            connections: 8,
-        };
+        let metric = Quantity::QueriesPerSecond.of(Traffic::Plain, 8);
         assert_eq!(results.rounds(metric, "direct"), [1.0, 3.0]);
         assert!(results.rounds(metric, "haproxy").is_empty());
     }

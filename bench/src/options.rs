@@ -6,27 +6,33 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     str::FromStr,
+    sync::Arc,
     thread,
     time::Duration,
 };
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
 use crate::{
+    encryption::Certificate,
     machine,
+    proxy::{Proxy, Servers, Software},
     rows::Rows,
-    target::{BASELINE, External, Proxy, Software, Target, WITH},
+    target::{BASELINE, External, Target, WITH},
+    traffic::Traffic,
 };
 
 /// Program, and name of its column unless it is given another.
 const MYSQL_PROXY: &str = "mysql-proxy";
+/// The name of MySQL Router's column.
+const ROUTER: &str = "router";
 /// Where the scripts to measure with are.
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts");
 
 /// Measure what the proxy costs, side by side with HAProxy and with no proxy.
 ///
-/// Starts a MariaDB of its own on a free port, HAProxy and mysql-proxy in front of it, and measures one after the other
+/// Starts a server of its own on a free port, HAProxy and mysql-proxy in front of it, and measures one after the other
 /// in several rounds. Prints a Markdown table: median of the rounds, in parentheses the best one. docs/benchmark.md
 /// says what the rows mean and how far to trust them.
 #[derive(Debug, Parser)]
@@ -56,11 +62,15 @@ pub(crate) struct Options {
     #[arg(long, value_delimiter = ',', value_name = "N", default_value = "1,8,64", value_parser = count)]
     pub(crate) connections: Vec<usize>,
 
+    /// The server: MySQL logs in with caching_sha2_password
+    #[arg(long, value_enum, default_value = "mariadb")]
+    pub(crate) server: ServerSoftware,
+
     /// A peer that is running, with --server-port as its server; its process is needed for CPU time and memory
     #[arg(long = "target", value_name = "NAME=HOST:PORT[,pid=N]")]
     externals: Vec<External>,
 
-    /// Port of the MariaDB, for peers that are started before it [default: a free one]
+    /// Port of the server, for peers that are started before it [default: a free one]
     #[arg(long, value_name = "PORT")]
     pub(crate) server_port: Option<u16>,
 
@@ -71,6 +81,10 @@ pub(crate) struct Options {
     /// The HAProxy to compare with; without one there are no ratios
     #[arg(long, value_name = "PROGRAM", overrides_with = "haproxy")]
     haproxy: Option<PathBuf>,
+
+    /// A MySQL Router to measure too
+    #[arg(long, value_name = "PROGRAM", overrides_with = "router")]
+    router: Option<PathBuf>,
 
     /// The mysql-proxy to measure, several times for several builds [default: the one built beside this program]
     #[arg(long = "mysql-proxy", value_name = "[NAME=]PROGRAM")]
@@ -97,25 +111,38 @@ impl Options {
     }
 
     /// Starts the proxies. The direct connection is the first target.
-    pub(crate) fn start_targets(&self, server: SocketAddr) -> Result<Vec<Target>> {
+    pub(crate) fn start_targets(
+        &self,
+        server: SocketAddr,
+        certificate: Certificate,
+    ) -> Result<Vec<Target>> {
+        let traffics = self.traffics();
+        let hop = self.haproxy.as_deref();
+        let hop = hop.map(|program| (program, self.event_threads()));
+        let servers = Arc::new(Servers::new(server, certificate, hop)?);
         let proxy = |software, program| Proxy {
             software,
             program,
-            backend: server,
             threads: self.event_threads(),
             script: None,
+            servers: Arc::clone(&servers),
         };
-        let mut targets = vec![Target::direct(server)];
+        let mut targets = vec![Target::direct(&servers, &traffics)?];
         if let Some(program) = &self.haproxy {
             targets.push(Target::start(
                 BASELINE,
                 proxy(Software::HaProxy, program.clone()),
+                &traffics,
             )?);
+        }
+        if let Some(program) = &self.router {
+            let proxy = proxy(Software::Router, program.clone());
+            targets.push(Target::start(ROUTER, proxy, &traffics)?);
         }
         let mysql_proxies = self.mysql_proxies()?;
         for NamedProgram { name, program } in &mysql_proxies {
             let proxy = proxy(Software::MysqlProxy, program.clone());
-            targets.push(Target::start(name, proxy)?);
+            targets.push(Target::start(name, proxy, &traffics)?);
         }
         for NamedProgram { name, program } in mysql_proxies.into_iter().take(1) {
             for script in self.scripts() {
@@ -123,17 +150,28 @@ impl Options {
                     script: Some(Path::new(SCRIPTS).join(script).with_extension("lua")),
                     ..proxy(Software::MysqlProxy, program.clone())
                 };
-                targets.push(Target::start(&format!("{name}{WITH}{script}"), scripted)?);
+                let name = format!("{name}{WITH}{script}");
+                targets.push(Target::start(&name, scripted, &traffics)?);
             }
         }
         targets.extend(self.externals.iter().map(Target::external));
         Ok(targets)
     }
 
+    /// What the rows need.
+    fn traffics(&self) -> Vec<Traffic> {
+        let is_needed = |traffic: &Traffic| {
+            let mut rows = self.rows.iter();
+            rows.any(|rows| rows.traffics().contains(traffic))
+        };
+        Traffic::ALL.into_iter().filter(is_needed).collect()
+    }
+
     /// What was measured, and how: lines for above the table.
     pub(crate) fn describe(&self) -> Result<Vec<String>> {
         let mut lines = vec![format!(
-            "{} rounds, windows of {:?}, {} worker threads for each proxy",
+            "{:?}, {} rounds, windows of {:?}, {} worker threads for each proxy",
+            self.server,
             self.rounds(),
             self.window(),
             self.event_threads()
@@ -143,6 +181,10 @@ impl Options {
                 .iter()
                 .map(|program| machine::version(program, "-v")),
         );
+        lines.push(match &self.router {
+            Some(program) => machine::version(program, "--version"),
+            None => "no MySQL Router: `cargo xtask fetch router`".to_owned(),
+        });
         for NamedProgram { name, program } in self.mysql_proxies()? {
             lines.push(format!(
                 "{name}: {}",
@@ -174,6 +216,16 @@ impl Options {
             program: this.with_file_name(MYSQL_PROXY),
         }])
     }
+}
+
+/// The servers that can be started here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ServerSoftware {
+    /// MariaDB, as the operating system's package has it
+    #[value(name = "mariadb")]
+    MariaDb,
+    /// MySQL 9.7, as `cargo xtask fetch mysql` unpacks it
+    Mysql,
 }
 
 /// A build of mysql-proxy and the name of its column.
@@ -227,6 +279,13 @@ mod tests {
     }
 
     #[test]
+    fn rows_say_what_is_to_be_started() {
+        let options = Options::parse_from(["bench", "--rows=handshakes,tls"]);
+        let all = [Traffic::Tls, Traffic::TlsResumed, Traffic::TlsPassthrough];
+        assert_eq!(options.traffics(), all);
+    }
+
+    #[test]
     fn quick_gives_defaults_that_options_override() {
         let options =
             Options::parse_from(["bench", "--quick", "--rounds=9", "--connections=1,256"]);
@@ -236,6 +295,7 @@ mod tests {
         );
         assert_eq!(options.connections, [1, 256]);
         assert_eq!(options.rows.len(), 4);
+        assert_eq!(options.traffics(), [Traffic::Plain]);
         assert!(Options::try_parse_from(["bench", "--connections=0"]).is_err());
     }
 }

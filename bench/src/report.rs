@@ -8,6 +8,7 @@ use crate::{
     metric::{Metric, Results},
     statistics::{median, median_ratio},
     target::{BASELINE, DIRECT, WITH},
+    traffic::Traffic,
 };
 
 /// A Markdown table: a row for each metric, a column for each target with its median and in parentheses its best
@@ -53,6 +54,7 @@ pub(crate) fn json_lines(results: &Results, targets: &[&str]) -> String {
             let ratio =
                 baseline(targets, name).map(|baseline| Ratio::new(results, metric, name, baseline));
             let line = json!({
+                "traffic": metric.traffic.name(),
                 "metric": metric.quantity.key(),
                 "connections": metric.connections,
                 "target": name,
@@ -118,9 +120,13 @@ fn divide(value: Option<f64>, divisor: Option<f64>) -> Option<f64> {
 
 fn title(metric: Metric) -> String {
     let what = metric.quantity.title();
-    match metric.connections {
-        1 => format!("{what}; 1 connection"),
-        many => format!("{what}; {many} connections"),
+    let connections = match metric.connections {
+        1 => "1 connection".to_owned(),
+        many => format!("{many} connections"),
+    };
+    match metric.traffic {
+        Traffic::Plain => format!("{what}; {connections}"),
+        traffic => format!("{}: {what}; {connections}", traffic.name()),
     }
 }
 
@@ -152,17 +158,23 @@ mod tests {
     use super::*;
     use crate::metric::Quantity;
 
+    fn plain(quantity: Quantity, connections: usize) -> Metric {
+        quantity.of(Traffic::Plain, connections)
+    }
+
     fn results() -> Results {
         let mut results = Results::default();
         for (direct, haproxy, ours) in [
             (50_100.0, 27_000.0, 27_000.0),
             (49_900.0, 20_000.0, 22_000.0),
         ] {
-            results.record(Quantity::QueriesPerSecond, 8, "direct", direct);
-            results.record(Quantity::QueriesPerSecond, 8, "haproxy", haproxy);
-            results.record(Quantity::QueriesPerSecond, 8, "mysql-proxy", ours);
+            results.record(plain(Quantity::QueriesPerSecond, 8), "direct", direct);
+            results.record(plain(Quantity::QueriesPerSecond, 8), "haproxy", haproxy);
+            results.record(plain(Quantity::QueriesPerSecond, 8), "mysql-proxy", ours);
         }
-        results.record(Quantity::CpuPerQuery, 1, "haproxy", 22.81);
+        results.record(plain(Quantity::CpuPerQuery, 1), "haproxy", 22.81);
+        let encrypted = Quantity::CpuPerQuery.of(Traffic::Tls, 1);
+        results.record(encrypted, "haproxy", 30.0);
         results
     }
 
@@ -174,6 +186,7 @@ mod tests {
 |---|--:|--:|--:|--:|
 | CPU per query, µs; 1 connection |  | 22.8 (22.8) |  |  |
 | queries/s; 8 connections | 50.0 k (50.1 k) | 23.5 k (27.0 k) | 24.5 k (27.0 k) | 1.05 (1.00) |
+| TLS: CPU per query, µs; 1 connection |  | 30.0 (30.0) |  |  |
 ";
         assert_eq!(table, expected);
     }
@@ -182,8 +195,8 @@ mod tests {
     fn differences_are_compared_by_their_medians() {
         let mut results = Results::default();
         for (haproxy, ours) in [(-1.0, 6.0), (10.0, 5.0), (20.0, -100.0)] {
-            results.record(Quantity::AddedP50, 1, "haproxy", haproxy);
-            results.record(Quantity::AddedP50, 1, "mysql-proxy", ours);
+            results.record(plain(Quantity::AddedP50, 1), "haproxy", haproxy);
+            results.record(plain(Quantity::AddedP50, 1), "mysql-proxy", ours);
         }
         let table = markdown(&results, &["haproxy", "mysql-proxy"]);
         assert!(table.ends_with("| 10.0 | 5.00 | 0.50 |\n"), "{table}");
@@ -192,8 +205,8 @@ mod tests {
     #[test]
     fn a_script_is_compared_with_none() {
         let mut results = results();
-        results.record(Quantity::CpuPerQuery, 1, "mysql-proxy", 20.0);
-        results.record(Quantity::CpuPerQuery, 1, "mysql-proxy + rows", 25.0);
+        results.record(plain(Quantity::CpuPerQuery, 1), "mysql-proxy", 20.0);
+        results.record(plain(Quantity::CpuPerQuery, 1), "mysql-proxy + rows", 25.0);
         let table = markdown(&results, &["mysql-proxy", "mysql-proxy + rows"]);
         assert!(
             table.contains("| mysql-proxy + rows / mysql-proxy |"),
@@ -221,7 +234,8 @@ mod tests {
             .lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect();
-        assert_eq!(lines.len(), 4);
+        assert_eq!(lines.len(), 5);
+        assert_eq!(lines[4]["traffic"], "TLS");
         assert_eq!(lines[0]["metric"], "cpu_us_per_query");
         assert_eq!(lines[0]["ratio"], serde_json::Value::Null);
         assert_eq!(lines[3]["target"], "mysql-proxy");

@@ -4,14 +4,20 @@
 mod connections;
 mod idle;
 mod queries;
-mod streaming;
+pub(crate) mod streaming;
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::ValueEnum;
 
-use crate::{client::Client, metric::Results, point_select::PointSelects, target::Target};
+use crate::{
+    client::{Client, Endpoint},
+    metric::Results,
+    point_select::PointSelects,
+    target::Target,
+    traffic::Traffic,
+};
 
 /// A group of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -24,17 +30,33 @@ pub(crate) enum Rows {
     Idle,
     /// Short connections: throughput, CPU time
     Connections,
+    /// Point selects and large results, encrypted
+    Tls,
+    /// Short connections, encrypted
+    Handshakes,
+    /// Point selects and a large result, compressed
+    Compression,
 }
 
 impl Rows {
+    /// What they are measured with.
+    pub(crate) fn traffics(self) -> &'static [Traffic] {
+        match self {
+            Self::Queries | Self::Streaming | Self::Idle | Self::Connections => &[Traffic::Plain],
+            Self::Tls => &[Traffic::Tls, Traffic::TlsPassthrough],
+            Self::Handshakes => &[Traffic::Tls, Traffic::TlsResumed],
+            Self::Compression => &[Traffic::Zlib, Traffic::Zstd],
+        }
+    }
+
     /// How often they are measured in a round. With few connections the scheduler's choice of CPUs decides how much
     /// a query costs, and lasts as long as the connections: many short windows meet all choices.
     fn passes(self) -> usize {
         match self {
             Self::Queries => 5,
-            Self::Streaming | Self::Connections => 3,
-            // Memory does not vary.
-            Self::Idle => 1,
+            Self::Streaming | Self::Connections | Self::Tls => 3,
+            // Memory does not vary; the others take long enough.
+            Self::Idle | Self::Handshakes | Self::Compression => 1,
         }
     }
 }
@@ -75,22 +97,40 @@ impl Bench {
     }
 
     fn pass(&self, rows: Rows, order: &[&Target], results: &mut Results) -> Result<()> {
+        rows.traffics().iter().try_for_each(|&traffic| {
+            self.pass_of(rows, traffic, order, results)
+                .with_context(|| format!("{rows:?}, {}", traffic.name()))
+        })
+    }
+
+    fn pass_of(
+        &self,
+        rows: Rows,
+        traffic: Traffic,
+        order: &[&Target],
+        results: &mut Results,
+    ) -> Result<()> {
+        if matches!(rows, Rows::Queries | Rows::Tls | Rows::Compression) {
+            for &connections in &self.connections {
+                queries::pass(self, order, traffic, connections, results)
+                    .with_context(|| format!("point selects over {connections} connections"))?;
+            }
+        }
         match rows {
-            Rows::Queries => self.connections.iter().try_for_each(|&connections| {
-                queries::pass(self, order, connections, results)
-                    .with_context(|| format!("point selects over {connections} connections"))
-            }),
-            Rows::Streaming => streaming::pass(order, results).context("streaming"),
-            Rows::Idle => idle::pass(order, results).context("idle connections"),
-            Rows::Connections => connections::pass(order, results).context("short connections"),
+            Rows::Queries => Ok(()),
+            Rows::Streaming | Rows::Tls | Rows::Compression => {
+                streaming::pass(order, traffic, results).context("streaming")
+            }
+            Rows::Idle => idle::pass(order, results),
+            Rows::Connections | Rows::Handshakes => connections::pass(order, traffic, results),
         }
     }
 }
 
 /// Logs in so many clients and lets each run one statement.
-fn log_in(address: SocketAddr, clients: usize) -> Result<Vec<Client>> {
+fn log_in(endpoint: &Endpoint, clients: usize) -> Result<Vec<Client>> {
     let client = || {
-        let mut client = Client::login(address)?;
+        let mut client = Client::login(endpoint)?;
         client.query("SELECT 1")?;
         Ok(client)
     };

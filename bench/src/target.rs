@@ -1,26 +1,18 @@
 //! What is measured: the server itself, the proxies started here, and peers that the user has started.
 
 use std::{
-    fs::{self, File},
-    net::{SocketAddr, TcpListener, ToSocketAddrs},
-    os::fd::AsRawFd,
-    path::PathBuf,
-    process::{Command, Stdio},
+    net::{SocketAddr, ToSocketAddrs},
     str::FromStr,
-    time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result, bail};
-use rustix::io::{FdFlags, fcntl_setfd};
-use testkit::{Process, ProxyProcess, ScratchDirectory};
+use anyhow::{Context, Result, ensure};
 
-use crate::client::Client;
-
-/// Of a proxy, until a client can log in through it.
-const START_DEADLINE: Duration = Duration::from_secs(10);
-const START_INTERVAL: Duration = Duration::from_millis(10);
-/// More connections than any measurement opens.
-const HAPROXY_CONNECTIONS_MAX: usize = 8_000;
+use crate::{
+    client::{Client, Endpoint},
+    encryption::{Begin, CIPHER_SUITE, ClientTls},
+    proxy::{Instance, Proxy, Servers},
+    traffic::Traffic,
+};
 
 /// The name of the column that everything is compared with.
 pub(crate) const BASELINE: &str = "haproxy";
@@ -35,7 +27,8 @@ pub(crate) struct Target {
     /// Its name there.
     pub(crate) name: String,
     kind: Kind,
-    instance: Instance,
+    /// One for each traffic that it is measured with; those that need the same setup share a process.
+    instances: Vec<(Traffic, Instance)>,
 }
 
 #[derive(Debug)]
@@ -43,48 +36,6 @@ enum Kind {
     Direct,
     Started(Proxy),
     External,
-}
-
-/// Something to connect to.
-#[derive(Debug)]
-pub(crate) struct Instance {
-    /// Where clients connect.
-    pub(crate) address: SocketAddr,
-    /// The process to take CPU time and memory of.
-    pub(crate) pid: Option<u32>,
-    /// Stopped when this is dropped.
-    _started: Option<Started>,
-}
-
-#[derive(Debug)]
-#[expect(dead_code, reason = "held for their drops, which stop the processes")]
-enum Started {
-    HaProxy(Process, ScratchDirectory),
-    MysqlProxy(ProxyProcess),
-}
-
-/// A proxy that is started here.
-#[derive(Debug, Clone)]
-pub(crate) struct Proxy {
-    /// Which one: each is told in its own way what to do.
-    pub(crate) software: Software,
-    /// The program's path.
-    pub(crate) program: PathBuf,
-    /// The server behind it.
-    pub(crate) backend: SocketAddr,
-    /// Its worker threads.
-    pub(crate) threads: usize,
-    /// mysql-proxy's Lua script.
-    pub(crate) script: Option<PathBuf>,
-}
-
-/// The proxies that can be started here.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Software {
-    /// HAProxy in TCP mode.
-    HaProxy,
-    /// This project's.
-    MysqlProxy,
 }
 
 /// `NAME=HOST:PORT[,pid=N]`: a peer that the user has started.
@@ -97,31 +48,51 @@ pub(crate) struct External {
 
 impl Target {
     /// The server itself.
-    pub(crate) fn direct(address: SocketAddr) -> Self {
-        Self {
+    pub(crate) fn direct(servers: &Servers, traffics: &[Traffic]) -> Result<Self> {
+        let mut instances = Vec::new();
+        for &traffic in traffics {
+            let address = servers.address(None, traffic.mode());
+            let endpoint = Endpoint::new(address, traffic, Begin::InBand)?;
+            // Not every server can zstd.
+            if traffic != Traffic::Zstd || Client::login(&endpoint).is_ok() {
+                instances.push((traffic, Instance::running(endpoint, None)));
+            }
+        }
+        Ok(Self {
             name: DIRECT.into(),
             kind: Kind::Direct,
-            instance: Instance::running(address, None),
-        }
-    }
-
-    /// Starts the proxy.
-    pub(crate) fn start(name: &str, proxy: Proxy) -> Result<Self> {
-        Ok(Self {
-            name: name.into(),
-            instance: proxy
-                .start()
-                .with_context(|| format!("cannot start {name}"))?,
-            kind: Kind::Started(proxy),
+            instances,
         })
     }
 
-    /// Takes a peer as it is.
+    /// Starts the proxy, for those traffics that it can be measured with.
+    pub(crate) fn start(name: &str, proxy: Proxy, traffics: &[Traffic]) -> Result<Self> {
+        let mut instances: Vec<(Traffic, Instance)> = Vec::new();
+        for &traffic in traffics.iter().filter(|&&traffic| proxy.speaks(traffic)) {
+            let alike = |(other, _): &&(Traffic, _)| other.mode() == traffic.mode();
+            let instance = match instances.iter().find(alike) {
+                Some((_, instance)) => instance.speaking(traffic, proxy.begin(traffic)),
+                None => proxy.start(traffic),
+            };
+            let instance = instance
+                .and_then(check_encryption)
+                .with_context(|| format!("cannot start {name} for {}", traffic.name()))?;
+            instances.push((traffic, instance));
+        }
+        Ok(Self {
+            name: name.into(),
+            kind: Kind::Started(proxy),
+            instances,
+        })
+    }
+
+    /// Takes a peer as it is, without encryption.
     pub(crate) fn external(external: &External) -> Self {
+        let endpoint = Endpoint::plain(external.address);
         Self {
             name: external.name.clone(),
             kind: Kind::External,
-            instance: Instance::running(external.address, external.pid),
+            instances: vec![(Traffic::Plain, Instance::running(endpoint, external.pid))],
         }
     }
 
@@ -130,118 +101,41 @@ impl Target {
         matches!(self.kind, Kind::Direct)
     }
 
-    /// The instance that all measurements share.
-    pub(crate) fn instance(&self) -> &Instance {
-        &self.instance
+    /// The instance that all measurements share; `None` where this is not to be had.
+    pub(crate) fn instance(&self, traffic: Traffic) -> Option<&Instance> {
+        let mut instances = self.instances.iter();
+        let (_, instance) = instances.find(|(other, _)| *other == traffic)?;
+        Some(instance)
     }
 
     /// An instance that has not served anybody yet; of a peer started elsewhere, the one there is.
-    pub(crate) fn fresh_instance(&self) -> Result<Instance> {
+    pub(crate) fn fresh_instance(&self) -> Result<Option<Instance>> {
         match &self.kind {
             Kind::Started(proxy) => proxy
-                .start()
+                .start(Traffic::Plain)
+                .map(Some)
                 .with_context(|| format!("cannot start {}", self.name)),
-            Kind::Direct | Kind::External => {
-                Ok(Instance::running(self.instance.address, self.instance.pid))
-            }
+            Kind::Direct | Kind::External => Ok(self
+                .instance(Traffic::Plain)
+                .map(|instance| Instance::running(instance.endpoint.clone(), instance.pid))),
         }
     }
 }
 
-impl Instance {
-    fn running(address: SocketAddr, pid: Option<u32>) -> Self {
-        Self {
-            address,
-            pid,
-            _started: None,
-        }
+/// Asks the server whether TLS came all the way, as agreed.
+fn check_encryption(instance: Instance) -> Result<Instance> {
+    let is_in_band = |tls: &ClientTls| tls.begin == Begin::InBand;
+    if instance.endpoint.tls.as_ref().is_some_and(is_in_band) {
+        let mut client = Client::login(&instance.endpoint)?;
+        let response = client.query("SHOW STATUS LIKE 'Ssl_cipher'")?;
+        let response = String::from_utf8_lossy(&response);
+        ensure!(
+            response.contains(CIPHER_SUITE),
+            "the server has another cipher suite: {response:?}"
+        );
+        client.quit()?;
     }
-}
-
-impl Proxy {
-    /// Starts it on a free port and waits until a client can log in.
-    fn start(&self) -> Result<Instance> {
-        match self.software {
-            Software::HaProxy => self.start_haproxy(),
-            Software::MysqlProxy => self.start_mysql_proxy(),
-        }
-    }
-
-    /// HAProxy takes no port 0: it inherits a socket that listens already.
-    fn start_haproxy(&self) -> Result<Instance> {
-        let directory = ScratchDirectory::new();
-        let listener = TcpListener::bind("127.0.0.1:0")?;
-        fcntl_setfd(&listener, FdFlags::empty())?;
-        let configuration = directory.file("haproxy.cfg");
-        fs::write(
-            &configuration,
-            self.haproxy_configuration(listener.as_raw_fd()),
-        )?;
-        let log = directory.file("log");
-        let mut command = Command::new(&self.program);
-        command.arg("-db").arg("-f").arg(&configuration);
-        command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(File::create(&log)?);
-        let mut process = Process::spawn(command);
-        let address = listener.local_addr()?;
-        wait_for_login(&mut process, address).with_context(|| {
-            format!("it said {:?}", fs::read_to_string(&log).unwrap_or_default())
-        })?;
-        Ok(Instance {
-            address,
-            pid: Some(process.id()),
-            _started: Some(Started::HaProxy(process, directory)),
-        })
-    }
-
-    fn haproxy_configuration(&self, listener: i32) -> String {
-        let Self {
-            backend, threads, ..
-        } = self;
-        format!(
-            "global\n maxconn {HAPROXY_CONNECTIONS_MAX}\n nbthread {threads}\n\
-             defaults\n mode tcp\n timeout connect 5s\n timeout client 1h\n timeout server 1h\n\
-             listen mysql\n bind fd@{listener}\n server backend {backend}\n"
-        )
-    }
-
-    fn start_mysql_proxy(&self) -> Result<Instance> {
-        let backend = format!("--proxy-backend-addresses={}", self.backend);
-        let threads = format!("--event-threads={}", self.threads);
-        let program = self.program.to_str().context("the path is not UTF-8")?;
-        let script = self.script.as_ref();
-        let script = script.map(|path| format!("--proxy-lua-script={}", path.display()));
-        let arguments: Vec<_> = [&backend, &threads].into_iter().chain(&script).collect();
-        let arguments: Vec<_> = arguments.iter().map(|argument| argument.as_str()).collect();
-        let process = ProxyProcess::start(program, &arguments);
-        let address = process.address();
-        Client::login(address)?.quit()?;
-        Ok(Instance {
-            address,
-            pid: Some(process.id()),
-            _started: Some(Started::MysqlProxy(process)),
-        })
-    }
-}
-
-/// Tries until it succeeds. The error is that of the last attempt, or the end of the process.
-fn wait_for_login(process: &mut Process, address: SocketAddr) -> Result<()> {
-    let deadline = Instant::now() + START_DEADLINE;
-    loop {
-        let attempt = Client::login(address).and_then(Client::quit);
-        if attempt.is_ok() {
-            return attempt;
-        }
-        if let Some(status) = process.exit_status() {
-            bail!("it ended at once, {status}");
-        }
-        if Instant::now() > deadline {
-            return attempt.with_context(|| format!("not ready after {START_DEADLINE:?}"));
-        }
-        std::thread::sleep(START_INTERVAL);
-    }
+    Ok(instance)
 }
 
 impl FromStr for External {

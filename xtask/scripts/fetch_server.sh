@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# fetch_server.sh PREFIX PRODUCT VERSION - unpack a server (mysql or mariadb) and its clients from Debian sid into
-# PREFIX, installing nothing. VERSION is what has to be there, such as 9.7.
+# fetch_server.sh PREFIX PRODUCT VERSION - unpack a server (mysql or mariadb) and its clients, or mysql-router, from
+# Debian sid into PREFIX, installing nothing. VERSION is what has to be there, such as 9.7.
 #
 # * A private apt state with an empty list of installed packages resolves and downloads every package
 #   down to the C library, because the machine's own libraries may be too old.
@@ -19,6 +19,7 @@ plugins=()
 case $product in
   mysql)   server=mysqld programs=(mysqld mysql mysqladmin mysqldump) ;;
   mariadb) server=mariadbd programs=(mariadbd mariadb my_print_defaults resolveip) plugins=(mariadb-server) ;;
+  mysql-router) server=mysqlrouter programs=(mysqlrouter) packages=(mysql-router) ;;
   *) printf '%s\n' "$usage" >&2; exit 1 ;;
 esac
 key=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -95,15 +96,18 @@ libc=$(cd "$stage" && find . -name libc.so.6 | head -1)
 [ -n "$loader" ] && [ -n "$libc" ] || die "the packages have no C library"
 triplet=$(basename "$(dirname "$libc")")
 for program in "${programs[@]}"; do
-  binary=$(cd "$stage" && find usr/sbin usr/bin -type f -name "$program")
+  binary=$(cd "$stage" && find usr -path "usr/*bin/$program" -type f)
   [ -n "$binary" ] || die "the packages have no $program"
-  files=
-  [ "$program" != "$server" ] || files=" --basedir=$prefix/usr --plugin-dir=$prefix/usr/lib/mysql/plugin --lc-messages-dir=$prefix/usr/share/$product --character-sets-dir=$prefix/usr/share/$product/charsets"
+  files= own=
+  case $program in
+    mysqlrouter) own=:$prefix/usr/lib/mysql-router:$prefix/usr/lib/mysql-router/private ;;
+    "$server") files=" --basedir=$prefix/usr --plugin-dir=$prefix/usr/lib/mysql/plugin --lc-messages-dir=$prefix/usr/share/$product --character-sets-dir=$prefix/usr/share/$product/charsets" ;;
+  esac
   cat > "$stage/bin/$program" <<W
 #!/bin/sh
 export OPENSSL_MODULES=$prefix/usr/lib/$triplet/ossl-modules LIBMYSQL_PLUGIN_DIR=$prefix/usr/lib/mysql/plugin
 export MARIADB_PLUGIN_DIR=$prefix/usr/lib/$triplet/libmariadb3/plugin
-exec $prefix/$loader --argv0 $prefix/$binary --library-path $prefix/usr/lib/$triplet:$prefix/lib/$triplet $prefix/$binary "\$@"$files
+exec $prefix/$loader --argv0 $prefix/$binary --library-path $prefix/usr/lib/$triplet:$prefix/lib/$triplet$own $prefix/$binary "\$@"$files
 W
   chmod 755 "$stage/bin/$program"
 done

@@ -22,11 +22,13 @@ pub(crate) fn run(options: &[OsString]) -> Result<ExitCode> {
     if !built.context("cannot run cargo")?.success() {
         return Ok(ExitCode::FAILURE);
     }
-    let status = release("run", "bench")
-        .args(["--", "--haproxy"])
-        .arg(haproxy)
-        .args(options)
-        .status()?;
+    let mut bench = release("run", "bench");
+    bench.args(["--", "--haproxy"]).arg(haproxy);
+    let router = private_prefix::router()?;
+    if router.is_file() {
+        bench.arg("--router").arg(router);
+    }
+    let status = bench.args(options).status()?;
     Ok(if status.success() {
         ExitCode::SUCCESS
     } else {

@@ -50,6 +50,8 @@ enum Fetched {
     Clients,
     /// HAProxy, the yardstick of the benchmarks
     Haproxy,
+    /// MySQL Router 9.7, a peer in the benchmarks
+    Router,
 }
 
 fn main() -> ExitCode {
@@ -75,6 +77,7 @@ fn run(task: &Task) -> Result<ExitCode> {
                     private_prefix::fetch_clients("node")?
                 }
                 Fetched::Haproxy => private_prefix::fetch_haproxy()?,
+                Fetched::Router => private_prefix::fetch_router()?,
             };
             println!("ready: {}", path.display());
             Ok(ExitCode::SUCCESS)

@@ -20,6 +20,24 @@ pub(crate) fn fetch_mysql() -> Result<PathBuf> {
     Ok(prefix)
 }
 
+/// Where MySQL Router's program is, or would be.
+pub(crate) fn router() -> Result<PathBuf> {
+    Ok(root()?.join("mysql-router/bin/mysqlrouter"))
+}
+
+/// Fetches MySQL Router 9.7 unless it is there; returns the path of the program.
+pub(crate) fn fetch_router() -> Result<PathBuf> {
+    let prefix = root()?.join("mysql-router");
+    let program = "bin/mysqlrouter";
+    fetch(
+        "fetch_server.sh",
+        &prefix,
+        &["mysql-router", "9.7"],
+        program,
+    )?;
+    router()
+}
+
 /// Fetches MariaDB 11.8 unless it is there; returns the path of its prefix, with the programs in `bin/`.
 pub(crate) fn fetch_mariadb118() -> Result<PathBuf> {
     let prefix = root()?.join("mariadb-11.8");

@@ -4,10 +4,11 @@ use anyhow::{Context, Result};
 
 use super::log_in;
 use crate::{
-    client::Client,
+    client::{Client, Endpoint},
     metric::{Quantity, Results},
     process_usage,
     target::Target,
+    traffic::Traffic,
 };
 
 const CONNECTIONS: usize = 2_000;
@@ -18,24 +19,23 @@ const WARM_UP_CONNECTIONS: usize = 8;
 pub(super) fn pass(order: &[&Target], results: &mut Results) -> Result<()> {
     for target in order {
         let instance = target.fresh_instance()?;
-        let Some(pid) = instance.pid else {
+        let Some((instance, pid)) = instance.and_then(|instance| {
+            let pid = instance.pid?;
+            Some((instance, pid))
+        }) else {
             continue;
         };
-        let kib = measure(instance.address, pid).with_context(|| target.name.clone())?;
-        results.record(
-            Quantity::KibPerIdleConnection,
-            CONNECTIONS,
-            &target.name,
-            kib,
-        );
+        let kib = measure(&instance.endpoint, pid).with_context(|| target.name.clone())?;
+        let metric = Quantity::KibPerIdleConnection.of(Traffic::Plain, CONNECTIONS);
+        results.record(metric, &target.name, kib);
     }
     Ok(())
 }
 
-fn measure(address: std::net::SocketAddr, pid: u32) -> Result<f64> {
-    quit_all(log_in(address, WARM_UP_CONNECTIONS)?)?;
+fn measure(endpoint: &Endpoint, pid: u32) -> Result<f64> {
+    quit_all(log_in(endpoint, WARM_UP_CONNECTIONS)?)?;
     let before = process_usage::resident_kib_at_rest(pid)?;
-    let clients = log_in(address, CONNECTIONS)?;
+    let clients = log_in(endpoint, CONNECTIONS)?;
     let after = process_usage::resident_kib_at_rest(pid)?;
     quit_all(clients)?;
     Ok((after as f64 - before as f64) / CONNECTIONS as f64)

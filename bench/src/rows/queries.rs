@@ -10,6 +10,7 @@ use crate::{
     closed_loop::{self, Measured, Plan},
     metric::{Quantity, Results},
     target::Target,
+    traffic::Traffic,
 };
 
 /// Until caches are warm and the CPUs awake.
@@ -24,22 +25,27 @@ const PERCENTILES: [(f64, Quantity, Quantity); 3] = [
 pub(super) fn pass(
     bench: &Bench,
     order: &[&Target],
+    traffic: Traffic,
     connections: usize,
     results: &mut Results,
 ) -> Result<()> {
     let mut direct = None;
     for target in order {
+        let Some(instance) = target.instance(traffic) else {
+            continue;
+        };
         let plan = Plan {
-            address: target.instance().address,
+            endpoint: &instance.endpoint,
             connections,
             warm_up: WARM_UP,
             window: bench.window,
-            process: target.instance().pid,
+            process: instance.pid,
         };
         let measured =
             closed_loop::run(&plan, &bench.selects).with_context(|| target.name.clone())?;
-        let mut record =
-            |quantity, value| results.record(quantity, connections, &target.name, value);
+        let mut record = |quantity: Quantity, value| {
+            results.record(quantity.of(traffic, connections), &target.name, value);
+        };
         record_load(&measured, &mut record);
         for (quantile, total, added) in PERCENTILES {
             let latency = microseconds(&measured.latency, quantile);
