@@ -69,7 +69,7 @@ fn nothing_is_told(server: &Server, more: &[&str], login: impl Fn(&str, &str) ->
     assert!(!shown.contains(SECRETS[1]) && shown.contains("admin-password"));
     drop(operator);
     assert_eq!(proxy.terminate().code(), Some(0));
-    assert!(proxy.count_in_log("denied") >= 2, "{:#?}", proxy.log());
+    assert!(proxy.count_in_log("denied") >= 1, "{:#?}", proxy.log());
     for line in proxy.stderr().iter().chain(&proxy.log()) {
         let told = SECRETS.iter().find(|secret| line.contains(**secret));
         assert_eq!(told, None, "{line}");
