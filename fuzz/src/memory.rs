@@ -54,8 +54,8 @@ fn count(bytes: usize) {
 pub(crate) fn bounded<I: AsRef<[u8]> + ?Sized, T>(input: &I, work: impl FnOnce() -> T) -> T {
     /// The longest messages of errors, and the first allocation of a list.
     const BYTES: usize = 4 * 1024;
-    /// Values of 32 bytes that have one byte on the wire, in a list that doubles as it grows.
-    const PER_BYTE: usize = 128;
+    /// Values and tokens of some 60 bytes are one byte in the input, and their list doubles as it grows.
+    const PER_BYTE: usize = 256;
     let before = ALLOCATED.get();
     let result = work();
     let allocated = ALLOCATED.get().wrapping_sub(before);

@@ -45,7 +45,9 @@ pub(crate) fn run(input: &[u8]) {
     let packets = packets(&mut input, sequence_id);
     let mut reference = Reference::new(&packets, capabilities, sequence_id);
     let end = reference.read(layout);
-    let mut tracker = ResponseTracker::new(layout, capabilities).following(sequence_id);
+    let mut tracker = ResponseTracker::new(layout, capabilities)
+        .following(sequence_id)
+        .keeping_session_state();
     let tracked = feed(&mut tracker, &packets, cuts);
     match end {
         End::Malformed => assert!(tracked.is_err(), "{tracked:?}"),
@@ -63,6 +65,7 @@ pub(crate) fn run(input: &[u8]) {
             assert_eq!(tracker.summary(), &reference.summary);
             assert_eq!(tracker.sequence_id(), reference.sequence_id);
             assert!(tracker.is_at_packet_boundary());
+            assert_eq!(tracker.take_session_state(), reference.session_state);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use protocol::response::{EofPacket, ErrPacket, OkPacket};
+use protocol::response::{EofPacket, ErrPacket, OkPacket, SessionStateChange};
 use protocol::resultset::{
     BinaryRow, ColumnCount, ColumnDefinition41, ColumnType, DateTime, TextRow, Time, Value,
 };
@@ -20,6 +20,10 @@ pub(crate) fn run(input: &[u8]) {
     let payload = input.rest();
     generic(payload, capabilities);
     definitions(payload, capabilities);
+    session_state(payload);
+    if let Ok(changes) = OkPacket::decode_session_state(payload) {
+        session_state(changes);
+    }
     text_row(payload, columns);
     binary_row(payload, types);
     if let Ok(text) = str::from_utf8(payload) {
@@ -52,6 +56,17 @@ fn generic(payload: &[u8], capabilities: Capabilities) {
         error.encode(&mut again);
         assert_eq!(again, payload);
     }
+}
+
+fn session_state(bytes: &[u8]) {
+    let Ok(changes) = bounded(bytes, || SessionStateChange::decode_all(bytes)) else {
+        return;
+    };
+    let mut again = Vec::new();
+    for change in &changes {
+        change.encode(&mut again);
+    }
+    assert_eq!(SessionStateChange::decode_all(&again), Ok(changes));
 }
 
 fn definitions(payload: &[u8], capabilities: Capabilities) {

@@ -16,7 +16,10 @@ local function done()
     return proxy.PROXY_SEND_RESULT
 end
 
-function read_query(text)
+function read_query(text, attributes)
+    for name in pairs(attributes or {}) do
+        assert(type(name) == "string")
+    end
     local tokens = tokenizer.tokenize(text)
     local bytes = 0
     for i = 1, #tokens do
@@ -89,6 +92,6 @@ function read_query_result(inj)
     try(read_fields, resultset)
     try(read_rows, resultset)
     try(function() return #resultset.raw end)
-    try(function() return resultset.query_status end)
+    try(function() return resultset.session_state.system_variables end)
     return done()
 end

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use protocol::Capabilities;
 use protocol::command::Layout;
 use protocol::packet::put_payload;
+use protocol::query::Query;
 use protocol::response_tracker::{Next, ResponseTracker};
 use script::{
     Buffered, Connection, Decision, Hook, Injection, InjectionResult, Loaded, Options, State,
@@ -62,10 +63,18 @@ pub(crate) fn run(input: &[u8]) {
     let capabilities = input.capabilities();
     let bytes = input.rest();
     SESSION.with_borrow_mut(|session| match kind % 4 {
-        0 => drop(session.call(Hook::ReadQuery(bytes))),
+        0 => query(session, bytes, capabilities),
         1 => answer(session, bytes, capabilities),
         kind => result(session, bytes, capabilities, kind == 3),
     });
+}
+
+/// A client's command, with its attributes where it is a query that has some.
+fn query(session: &mut Session, payload: &[u8], capabilities: Capabilities) {
+    let query = Query::decode(payload, capabilities);
+    session.connection.query_attributes =
+        query.map_or(Vec::new(), |query| query.attributes.to_vec());
+    session.call(Hook::ReadQuery(payload));
 }
 
 /// What the script makes of the bytes is a whole response.
@@ -97,12 +106,14 @@ fn result(session: &mut Session, packets: &[u8], capabilities: Capabilities, is_
         injection: Injection {
             id: 1,
             packet: b"\x03SELECT 1".to_vec(),
+            attributes: None,
             resultset_is_needed: true,
             queued_at: Instant::now(),
         },
         query_time: Duration::ZERO,
         response_time: Duration::ZERO,
         statistics: Statistics::default(),
+        session_state: packets.to_vec(),
         buffered: Some(buffered.into()),
     };
     session.call(Hook::ReadQueryResult(Box::new(result)));

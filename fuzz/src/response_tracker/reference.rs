@@ -33,6 +33,7 @@ pub(super) struct Reference<'a> {
     pub(super) sequence_id: u8,
     pub(super) status: Option<StatusFlags>,
     pub(super) summary: Summary,
+    pub(super) session_state: Vec<u8>,
 }
 
 /// What packets hold together.
@@ -55,6 +56,7 @@ impl<'a> Reference<'a> {
             sequence_id,
             status: None,
             summary: Summary::default(),
+            session_state: Vec::new(),
         }
     }
 
@@ -301,7 +303,21 @@ impl<'a> Reference<'a> {
         };
         self.status = Some(StatusFlags::from_bits_retain(u16::from_le_bytes([a, b])));
         self.summary.warnings = u16::from_le_bytes([c, d]);
+        // Of 16 MiB nobody keeps anything.
+        if payload.length == payload.start.len() && self.has(StatusFlags::SESSION_STATE_CHANGED) {
+            self.session_state(&bytes[4..]);
+        }
         Ok((affected_rows, last_insert_id))
+    }
+
+    /// What stands behind the numbers of an OK: a text, and changes. Malformed, it says nothing.
+    fn session_state(&mut self, mut bytes: &[u8]) {
+        if !self.capabilities.contains(Capabilities::SESSION_TRACK) {
+            return;
+        }
+        let parts = lenenc_bytes(&mut bytes).and_then(|_info| lenenc_bytes(&mut bytes));
+        self.session_state
+            .extend_from_slice(parts.unwrap_or_default());
     }
 
     /// An OK under DEPRECATE_EOF, else an EOF.
@@ -351,4 +367,13 @@ fn lenenc_int(bytes: &mut &[u8]) -> Result<u64, End> {
     let mut number = [0; 8];
     number[..more].copy_from_slice(digits);
     Ok(u64::from_le_bytes(number))
+}
+
+/// `string<lenenc>`, which is taken from the front.
+fn lenenc_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], End> {
+    let length = lenenc_int(bytes)?;
+    let length = usize::try_from(length).map_err(|_| End::Malformed)?;
+    let (text, rest) = bytes.split_at_checked(length).ok_or(End::Malformed)?;
+    *bytes = rest;
+    Ok(text)
 }
