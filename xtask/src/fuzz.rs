@@ -47,17 +47,20 @@ struct Progress {
     coverage: u64,
 }
 
+/// Instead of a target's name.
+pub(crate) const ALL: &str = "all";
+
 /// Runs the target, or each of them, for so long; with `keep`, what reached new code becomes part of its corpus.
-pub(crate) fn run(target: Option<&str>, seconds: u64, keep: bool) -> Result<ExitCode> {
+pub(crate) fn run(target: &str, seconds: u64, keep: bool) -> Result<ExitCode> {
     packages::install_compiler()?;
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("..")
         .canonicalize()?;
     let targets = targets(&root)?;
     let chosen: Vec<_> = match target {
-        None => targets,
-        Some(name) if targets.iter().any(|target| target == name) => vec![name.to_owned()],
-        Some(name) => bail!("there is no target {name}: {}", targets.join(", ")),
+        ALL => targets,
+        name if targets.iter().any(|target| target == name) => vec![name.to_owned()],
+        name => bail!("there is no target {name}: {}", targets.join(", ")),
     };
     let fuzzer = build(&root)?;
     let mut outcomes = Vec::new();
@@ -174,7 +177,7 @@ impl<'a> Fuzzer<'a> {
             let line = String::from_utf8_lossy(&line?).into_owned();
             match Progress::parse(&line) {
                 Some(progress) => report.show(progress)?,
-                None if line.starts_with("INFO:") || line.trim().is_empty() => {}
+                None if is_noise(&line) => {}
                 None => failure.push(line.clone()),
             }
             if let Some((_, file)) = line.split_once("Test unit written to ") {
@@ -194,9 +197,7 @@ impl<'a> Fuzzer<'a> {
             failed,
         })
     }
-}
 
-impl Fuzzer<'_> {
     /// Adds what reaches code that the corpus does not reach.
     fn keep(&self) -> Result<()> {
         let status = self
@@ -212,6 +213,13 @@ impl Fuzzer<'_> {
         );
         Ok(())
     }
+}
+
+/// Of the fuzzer's lines what tells nobody anything: among them, that there are no sanitizers.
+fn is_noise(line: &str) -> bool {
+    line.trim().is_empty()
+        || line.starts_with("INFO:")
+        || line.starts_with("WARNING: Failed to find")
 }
 
 impl Progress {

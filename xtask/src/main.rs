@@ -37,8 +37,9 @@ enum Task {
     ///
     /// An input that fails is put into the target's directory in fuzz/corpus, which `cargo test -p fuzz` replays.
     Fuzz {
-        /// One target; all of them in turn without it
-        target: Option<String>,
+        /// One target, or all of them in turn
+        #[arg(default_value = fuzz::ALL)]
+        target: String,
         /// How long each one runs
         #[arg(default_value_t = fuzz::SECONDS)]
         seconds: u64,
@@ -86,7 +87,7 @@ fn run(task: &Task) -> Result<ExitCode> {
             target,
             seconds,
             keep,
-        } => fuzz::run(target.as_deref(), *seconds, *keep),
+        } => fuzz::run(target, *seconds, *keep),
         Task::Fetch { what } => {
             let path = match what {
                 Fetched::Mysql => private_prefix::fetch_mysql()?,
