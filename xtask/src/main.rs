@@ -6,6 +6,7 @@
 
 mod bench;
 mod checks;
+mod fuzz;
 mod packages;
 mod private_prefix;
 
@@ -31,6 +32,20 @@ enum Task {
         /// Options of the benchmark
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         options: Vec<OsString>,
+    },
+    /// Search for inputs that break a decoder, the tokenizer, the pool, ...: coverage-guided, on instrumented code
+    ///
+    /// An input that fails is put into the target's directory in fuzz/corpus, which `cargo test -p fuzz` replays.
+    Fuzz {
+        /// One target, or all of them in turn
+        #[arg(default_value = fuzz::ALL)]
+        target: String,
+        /// How long each one runs
+        #[arg(default_value_t = fuzz::SECONDS)]
+        seconds: u64,
+        /// Keep inputs that reach code which none in fuzz/corpus reaches
+        #[arg(long)]
+        keep: bool,
     },
     /// Put a server or client libraries into the private prefix without installing them
     Fetch {
@@ -68,6 +83,11 @@ fn run(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Test => checks::run_all(),
         Task::Bench { options } => bench::run(options),
+        Task::Fuzz {
+            target,
+            seconds,
+            keep,
+        } => fuzz::run(target, *seconds, *keep),
         Task::Fetch { what } => {
             let path = match what {
                 Fetched::Mysql => private_prefix::fetch_mysql()?,

@@ -53,6 +53,26 @@ const TOOLS: [Tool; 5] = [
 /// PHP's.
 const CLIENT_LIBRARIES: [&str; 2] = ["python3-mysqldb", "php-mysql"];
 
+/// For libFuzzer, which is in C++.
+const COMPILER: Tool = Tool {
+    command: "c++",
+    package: "g++",
+};
+
+/// Installs a C++ compiler where there is none, or says so.
+pub(crate) fn install_compiler() -> Result<()> {
+    if is_installed(COMPILER.command) {
+        return Ok(());
+    }
+    if !is_installed("apt-get") {
+        bail!(
+            "not found: {}, a C++ compiler. Install one and run this again",
+            COMPILER.command
+        );
+    }
+    install(&[COMPILER.package])
+}
+
 /// Installs the missing packages, or says what to install.
 pub(crate) fn install_missing() -> Result<()> {
     let missing: Vec<Tool> = TOOLS
@@ -86,6 +106,10 @@ pub(crate) fn install_missing() -> Result<()> {
         );
         return Ok(());
     }
+    install(&packages)
+}
+
+fn install(packages: &[&str]) -> Result<()> {
     if !is_root() {
         bail!(
             "packages are missing and only root can install them. Run\n    \
@@ -94,7 +118,7 @@ pub(crate) fn install_missing() -> Result<()> {
         );
     }
     println!("installing {}", packages.join(", "));
-    apt_install(&packages)
+    apt_install(packages)
 }
 
 /// Where Debian's packages put it.

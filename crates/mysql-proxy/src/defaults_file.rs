@@ -44,7 +44,7 @@ impl DefaultsFile {
     }
 
     /// An error is the line's number, from 1, and what is wrong with it.
-    fn parse(text: &str) -> Result<Self, (usize, String)> {
+    pub(crate) fn parse(text: &str) -> Result<Self, (usize, String)> {
         let mut file = Self::default();
         let mut section = None;
         for (line, text) in (1..).zip(text.lines().map(str::trim)) {

@@ -43,6 +43,8 @@ pub struct ResponseTracker {
     skip: u32,
     /// The next packet continues the current payload.
     continued: bool,
+    /// The current payload is a row.
+    is_row: bool,
     sequence_id: u8,
     /// The client has a part in the exchange: any sequence id may come.
     has_lost_count: bool,
@@ -155,6 +157,7 @@ impl ResponseTracker {
             stash_bytes: 0,
             skip: 0,
             continued: false,
+            is_row: false,
             sequence_id: 0,
             has_lost_count: false,
             status: None,
@@ -310,11 +313,12 @@ impl ResponseTracker {
         self.skip = (header.length - prefix.len()) as u32;
         let continues = std::mem::replace(&mut self.continued, header.is_continued());
         if continues {
-            if self.state == State::Rows {
+            if self.is_row {
                 self.summary.row_bytes += (PacketHeader::BYTES + header.length) as u64;
             }
             return Ok(());
         }
+        self.is_row = false;
         self.state = match prefix.first() {
             Some(&ErrPacket::HEADER) if self.state != State::Text => self.err(prefix)?,
             Some(&first) => self.step(first, prefix, header.length)?,
@@ -348,12 +352,21 @@ impl ResponseTracker {
     }
 
     /// A row of no columns, or nothing that any server sends.
-    fn empty_packet(&self) -> Result<State, DecodeError> {
+    fn empty_packet(&mut self) -> Result<State, DecodeError> {
         match self.state {
             State::Text => Ok(State::Ended),
-            State::Rows => Ok(State::Rows),
+            State::Rows => {
+                self.count_row(0);
+                Ok(State::Rows)
+            }
             _ => Err(unexpected(self.state, 0)),
         }
+    }
+
+    fn count_row(&mut self, length: usize) {
+        self.is_row = true;
+        self.summary.rows += 1;
+        self.summary.row_bytes += (PacketHeader::BYTES + length) as u64;
     }
 
     fn err(&mut self, prefix: &[u8]) -> Result<State, DecodeError> {
@@ -451,8 +464,7 @@ impl ResponseTracker {
                 length < 9
             };
         if !is_end {
-            self.summary.rows += 1;
-            self.summary.row_bytes += (PacketHeader::BYTES + length) as u64;
+            self.count_row(length);
             return Ok(self.state);
         }
         // MySQL says only before the row of OUT parameters that more follows, not behind it.

@@ -41,8 +41,7 @@ impl HandshakeResponse320 {
             response.database = reader.nul_bytes("database")?.to_vec();
             reader.end()?;
         } else {
-            let rest = reader.rest();
-            response.auth_response = rest.strip_suffix(&[0]).unwrap_or(rest).to_vec();
+            response.auth_response = reader.nul_bytes_or_rest().to_vec();
         }
         Ok(response)
     }
@@ -93,8 +92,10 @@ mod tests {
     }
 
     #[test]
-    fn the_scramble_may_end_with_the_packet() {
+    fn the_scramble_ends_at_its_zero_or_with_the_packet() {
         let decoded = HandshakeResponse320::decode(b"\x05\x24\x00\x00\x00old\x00\x47\x44");
+        assert_eq!(decoded.unwrap().auth_response, b"\x47\x44");
+        let decoded = HandshakeResponse320::decode(b"\x05\x24\x00\x00\x00old\x00\x47\x44\x00more");
         assert_eq!(decoded.unwrap().auth_response, b"\x47\x44");
     }
 

@@ -49,7 +49,7 @@ impl HandshakeResponse41 {
         let max_packet_bytes = reader.u32("max packet size")?;
         let character_set = reader.u8("character set")?;
         reader.bytes(23, "filler")?;
-        let username = text(&mut reader).to_vec();
+        let username = reader.nul_bytes_or_rest().to_vec();
         let auth_response = auth_response(&mut reader, capabilities)?.to_vec();
         let mut response = Self {
             capabilities,
@@ -60,10 +60,10 @@ impl HandshakeResponse41 {
             ..Self::default()
         };
         if capabilities.contains(Capabilities::CONNECT_WITH_DB) {
-            response.database = text(&mut reader).to_vec();
+            response.database = reader.nul_bytes_or_rest().to_vec();
         }
         if capabilities.contains(Capabilities::PLUGIN_AUTH) {
-            response.auth_plugin_name = text(&mut reader).to_vec();
+            response.auth_plugin_name = reader.nul_bytes_or_rest().to_vec();
         }
         if capabilities.contains(Capabilities::CONNECT_ATTRS) && !reader.is_empty() {
             let attributes = reader.lenenc_bytes("connection attributes")?;
@@ -167,13 +167,8 @@ fn auth_response<'a>(
         let length = reader.u8("auth response length")?;
         reader.bytes(length.into(), "auth response")
     } else {
-        Ok(text(reader))
+        Ok(reader.nul_bytes_or_rest())
     }
-}
-
-/// `string<NUL>` whose zero may be missing at the end of the packet.
-fn text<'a>(reader: &mut Reader<'a>) -> &'a [u8] {
-    reader.nul_bytes("text").unwrap_or_else(|_| reader.rest())
 }
 
 #[cfg(test)]

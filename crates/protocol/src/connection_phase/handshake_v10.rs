@@ -75,8 +75,10 @@ impl HandshakeV10 {
             let part_2 = reader.bytes(length, "auth plugin data, part 2")?;
             auth_plugin_data.extend_from_slice(part_2.strip_suffix(&[0]).unwrap_or(part_2));
         }
-        let name = reader.rest();
-        let auth_plugin_name = name.strip_suffix(&[0]).unwrap_or(name).to_vec();
+        let auth_plugin_name = match capabilities.contains(Capabilities::PLUGIN_AUTH) {
+            true => reader.nul_bytes_or_rest().to_vec(),
+            false => Vec::new(),
+        };
         Ok(Self {
             server_version,
             thread_id,
@@ -205,6 +207,23 @@ mod tests {
                 "cut at {cut}"
             );
         }
+    }
+
+    #[test]
+    fn a_plugin_name_ends_at_its_zero() {
+        let payload = [encoded(&mariadb()).as_slice(), b"more\0"].concat();
+        assert_eq!(HandshakeV10::decode(&payload), Ok(mariadb()));
+    }
+
+    #[test]
+    fn no_plugin_is_named_without_plugin_auth() {
+        let old = HandshakeV10 {
+            capabilities: mariadb().capabilities - Capabilities::PLUGIN_AUTH,
+            auth_plugin_name: Vec::new(),
+            ..mariadb()
+        };
+        let payload = [encoded(&old).as_slice(), b"mysql_native_password\0"].concat();
+        assert_eq!(HandshakeV10::decode(&payload), Ok(old));
     }
 
     #[test]

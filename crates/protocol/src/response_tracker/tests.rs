@@ -702,3 +702,31 @@ fn packets_out_of_sequence_are_noticed() {
     tracker.feed(&after).unwrap();
     assert!(!tracker.summary().is_out_of_sequence);
 }
+
+#[test]
+fn rows_of_no_bytes_count() {
+    let empty: &[u8] = b"";
+    let response = Response::new().resultset(DEPRECATE_EOF, &[empty, empty], StatusFlags::empty());
+    let pieces = response.bytes.chunks(3);
+    let (_, _, tracker) = feed_in_pieces(Layout::Resultsets, DEPRECATE_EOF, pieces);
+    assert_eq!(
+        (tracker.summary().rows, tracker.summary().row_bytes),
+        (2, 8)
+    );
+}
+
+#[test]
+fn what_goes_on_in_another_packet_counts_where_it_is_a_row() {
+    let long = vec![3; PACKET_PAYLOAD_BYTES_MAX];
+    let nothing = StatusFlags::empty();
+    let definition = Response::new()
+        .packet(&[1])
+        .packet(&long)
+        .end_of_rows(DEPRECATE_EOF, nothing);
+    let row = Response::new().resultset(DEPRECATE_EOF, &[&long], nothing);
+    for (response, bytes) in [(definition, 0), (row, 4 + long.len() + 4)] {
+        let pieces = response.bytes.chunks(1 << 20);
+        let (_, _, tracker) = feed_in_pieces(Layout::Resultsets, DEPRECATE_EOF, pieces);
+        assert_eq!(tracker.summary().row_bytes, bytes as u64);
+    }
+}

@@ -110,6 +110,11 @@ impl<'a> Reader<'a> {
         Ok(text)
     }
 
+    /// `string<NUL>` that ends with the packet where its terminator is missing
+    pub fn nul_bytes_or_rest(&mut self) -> &'a [u8] {
+        self.nul_bytes("text").unwrap_or_else(|_| self.rest())
+    }
+
     /// `string<EOF>`: everything that is left
     pub fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.rest)
