@@ -250,6 +250,7 @@ impl<'a> Reference<'a> {
             self.summary.affected_rows = Some(0);
             self.summary.last_insert_id = Some(0);
             self.summary.is_err = true;
+            self.summary.error_code = Some(u16::from_le_bytes([low, high]));
             return Err(End::Complete);
         }
     }
