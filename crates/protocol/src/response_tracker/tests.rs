@@ -587,6 +587,7 @@ fn a_summary_is_kept_in_passing() {
         affected_rows: Some(0),
         last_insert_id: Some(0),
         is_err: true,
+        error_code: Some(1064),
         ..resultset
     };
     let then_ok = Summary {
