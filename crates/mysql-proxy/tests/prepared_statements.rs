@@ -205,6 +205,7 @@ fn definitions(said: Said) -> Said {
         .prepare("SELECT * FROM no_such_table")
         .prepare("SELEKT")
         .prepare("SELECT 1; SELECT 2")
+        .prepare("SET GLOBAL sql_select_limit = 1")
         .prepare("")
         .execute(77, NO_CURSOR, &[])
 }
