@@ -522,11 +522,25 @@ async fn take_over(
 ) -> Result<Decision, SessionError> {
     if session.handshake.is_mariadb() {
         // COM_CHANGE_USER leaves the role of the user before in force for one who has none by default.
-        let mut payload = Vec::new();
-        Query::text(b"SET ROLE NONE").encode(session.capabilities, &mut payload);
-        login.run_statement(&payload).await?;
+        run_statement(login, session, b"SET ROLE NONE").await?;
     }
-    change_user(login, response, session).await
+    let decision = change_user(login, response, session).await?;
+    if let Decision::Accepted(_) = decision {
+        for sql in session.restoring_flags() {
+            run_statement(login, session, sql).await?;
+        }
+    }
+    Ok(decision)
+}
+
+async fn run_statement(
+    login: &mut Authentication<'_>,
+    session: &ServerSession,
+    sql: &[u8],
+) -> Result<(), SessionError> {
+    let mut payload = Vec::new();
+    Query::text(sql).encode(session.capabilities, &mut payload);
+    login.run_statement(&payload).await
 }
 
 async fn change_user(
