@@ -41,6 +41,8 @@ pub struct ServerSession {
     pub nonce: Vec<u8>,
     /// What statements have left for later ones to ask about.
     pub traces: Traces,
+    /// It was in a pool: some of them may be other clients'.
+    pub is_shared: bool,
 }
 
 /// What a client has set in its session.
@@ -252,6 +254,7 @@ mod tests {
             status: StatusFlags::AUTOCOMMIT,
             nonce: Vec::new(),
             traces: Traces::default(),
+            is_shared: false,
         }
     }
 

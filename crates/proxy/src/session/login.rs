@@ -206,6 +206,7 @@ async fn exchange(
         script.as_deref_mut(),
     );
     let traces = traces_behind_login(session.as_deref());
+    let is_shared = session.is_some();
     let tls = context.tls();
     let settings = (&*tls, &context.settings.compression);
     let server = Server::new(count.backend(), settings, &handshake, session.as_deref());
@@ -225,7 +226,7 @@ async fn exchange(
         Ok(Admission::Backend(login, status)) => {
             left.session = script
                 .is_some()
-                .then(|| login.session(&handshake, status, traces));
+                .then(|| login.session(&handshake, status, (traces, is_shared)));
             left.backend = Some((backend, count));
             if script.is_some_and(|script| std::mem::take(&mut script.connection.is_released)) {
                 left.give_back();
@@ -350,7 +351,7 @@ impl ClientLogin {
         &self,
         handshake: &Arc<HandshakeV10>,
         status: StatusFlags,
-        traces: Traces,
+        (traces, is_shared): (Traces, bool),
     ) -> Box<ServerSession> {
         let character_set = self.response.character_set.into();
         Box::new(ServerSession {
@@ -365,6 +366,7 @@ impl ClientLogin {
             status,
             nonce: Vec::new(),
             traces,
+            is_shared,
         })
     }
 }
