@@ -205,8 +205,7 @@ async fn exchange(
         context,
         script.as_deref_mut(),
     );
-    let traces = traces_behind_login(session.as_deref());
-    let is_shared = session.is_some();
+    let before = (traces_behind_login(session.as_deref()), session.is_some());
     let tls = context.tls();
     let settings = (&*tls, &context.settings.compression);
     let server = Server::new(count.backend(), settings, &handshake, session.as_deref());
@@ -226,7 +225,7 @@ async fn exchange(
         Ok(Admission::Backend(login, status)) => {
             left.session = script
                 .is_some()
-                .then(|| login.session(&handshake, status, (traces, is_shared)));
+                .then(|| login.session(&handshake, status, before));
             left.backend = Some((backend, count));
             if script.is_some_and(|script| std::mem::take(&mut script.connection.is_released)) {
                 left.give_back();
