@@ -381,6 +381,7 @@ mod tests {
             status: StatusFlags::AUTOCOMMIT,
             nonce: Vec::new(),
             traces: Traces::default(),
+            is_shared: false,
         });
         let connection = PooledConnection {
             count: backend.hold(),

@@ -41,6 +41,8 @@ pub struct ServerSession {
     pub nonce: Vec<u8>,
     /// What statements have left for later ones to ask about.
     pub traces: Traces,
+    /// It was in a pool: some of them may be other clients'.
+    pub is_shared: bool,
 }
 
 /// What a client has set in its session.
@@ -173,9 +175,30 @@ impl ServerSession {
         self.default_db = database.to_vec();
     }
 
+    /// Statements that set what flags of a login have set, and neither COM_RESET_CONNECTION nor COM_CHANGE_USER sets again.
+    pub fn restoring_flags(&self) -> impl Iterator<Item = &'static [u8]> {
+        let statements: [(_, &[u8]); 2] = [
+            (
+                Capabilities::IGNORE_SPACE,
+                b"SET SESSION sql_mode = CONCAT(@@sql_mode, ',IGNORE_SPACE')",
+            ),
+            (
+                Capabilities::INTERACTIVE,
+                b"SET SESSION wait_timeout = @@global.interactive_timeout",
+            ),
+        ];
+        let flags = match self.handshake.is_mariadb() {
+            true => self.capabilities,
+            false => Capabilities::empty(),
+        };
+        let set = statements
+            .into_iter()
+            .filter(move |set| flags.contains(set.0));
+        set.map(|(_, sql)| sql)
+    }
+
     /// Statements that give a session that was just reset these settings.
     pub fn restoring(&self, settings: &Settings) -> Vec<Restoring> {
-        let has = |flag| self.capabilities.contains(flag);
         let is_mariadb = self.handshake.is_mariadb();
         let mut statements = Vec::new();
         let mut say = |sql: &[u8]| {
@@ -184,13 +207,7 @@ impl ServerSession {
                 may_fail: false,
             });
         };
-        // What flags of the login have set, and MariaDB's reset does not set again.
-        if is_mariadb && has(Capabilities::IGNORE_SPACE) {
-            say(b"SET SESSION sql_mode = CONCAT(@@sql_mode, ',IGNORE_SPACE')");
-        }
-        if is_mariadb && has(Capabilities::INTERACTIVE) {
-            say(b"SET SESSION wait_timeout = @@global.interactive_timeout");
-        }
+        self.restoring_flags().for_each(&mut say);
         if let Some(number) = settings.character_set {
             if is_mariadb {
                 // For a number that it does not know; MySQL's reset does this.
@@ -237,6 +254,7 @@ mod tests {
             status: StatusFlags::AUTOCOMMIT,
             nonce: Vec::new(),
             traces: Traces::default(),
+            is_shared: false,
         }
     }
 

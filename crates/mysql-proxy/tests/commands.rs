@@ -2,6 +2,7 @@
 //! proxy, packet by packet, under every combination of capabilities that changes them.
 
 mod dialogue;
+mod scripted;
 
 use std::{io::ErrorKind, net::SocketAddr, time::Duration};
 

@@ -5,7 +5,7 @@ mod scripted;
 use protocol::{Capabilities, Command};
 use testkit::{Client, ClientError, Connection, Login, MariaDb, Mysql97, ProxyProcess, Server};
 
-use scripted::{SHARING, ScriptFile, connect, sharing, value};
+use scripted::{DEADLINE, SHARING, ScriptFile, connect, sharing, value};
 
 const CHARACTER_SETS: &str = "SELECT CONCAT_WS(' ', @@character_set_client, IFNULL(@@character_set_results, 'NULL'), \
                               @@collation_connection)";
@@ -151,20 +151,19 @@ fn what_the_login_has_set_outlives_a_reset() {
         let login = app().with(Capabilities::IGNORE_SPACE | Capabilities::INTERACTIVE);
         let (mut one, mut other) = (log_in(&login, &proxy), log_in(&login, &proxy));
         assert_eq!(id(&mut one), id(&mut other));
-        run(&mut one, &["SET sql_select_limit = 5"]);
         let sql = "SELECT CONCAT_WS(' ', @@sql_mode, @@wait_timeout)";
-        let mut expected: Vec<_> = value(&mut directly(&login, server), sql)
-            .split([',', ' '])
-            .map(str::to_owned)
-            .collect();
-        expected.sort();
+        let said = |client: &mut Client| {
+            let text = value(client, sql);
+            let mut words: Vec<_> = text.split([',', ' ']).map(str::to_owned).collect();
+            words.sort();
+            words
+        };
+        let expected = said(&mut directly(&login, server));
+        // The second login has taken over the connection of the first.
+        assert_eq!(said(&mut other), expected);
+        run(&mut one, &["SET sql_select_limit = 5"]);
         for client in [&mut other, &mut one] {
-            let mut got: Vec<_> = value(client, sql)
-                .split([',', ' '])
-                .map(str::to_owned)
-                .collect();
-            got.sort();
-            assert_eq!(got, expected);
+            assert_eq!(said(client), expected);
         }
     });
 }
@@ -614,6 +613,7 @@ fn a_greeting_that_is_said_again_is_not_shown_again() {
     let proxy = script.proxy(&[&server], &[]);
     let (mut one, mut other) = (connect(&proxy), connect(&proxy));
     assert_eq!(id(&mut one), id(&mut other));
+    proxy.wait_for_log("a greeting", DEADLINE);
     assert_eq!(proxy.count_in_log("a greeting"), 1);
 }
 

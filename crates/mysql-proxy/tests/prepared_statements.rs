@@ -2,27 +2,18 @@
 //! combination of capabilities that changes them.
 
 mod dialogue;
+mod scripted;
+mod statement_commands;
 
 use dialogue::{Dialogue, Routes};
-use protocol::{Capabilities, Command, wire::Writer};
+use protocol::{Capabilities, Command};
+use statement_commands::{Execution, Parameter, TYPES, long_data_of, on_statement};
 use testkit::{Login, MariaDb, Mysql97, Server};
 
 /// What both servers understand.
-const OBJECTS: [&str; 5] = [
+const OBJECTS: [&str; 3] = [
     "CREATE TABLE test.numbers (n INT PRIMARY KEY, c VARCHAR(10))",
     "INSERT INTO test.numbers VALUES (1, 'one'), (2, NULL), (3, ''), (4, 'four'), (5, 'five')",
-    "CREATE TABLE test.types (a TINYINT, b TINYINT UNSIGNED, c SMALLINT, d MEDIUMINT, e INT UNSIGNED, f BIGINT, \
-     g BIGINT UNSIGNED, h FLOAT, i DOUBLE, j DECIMAL(20, 5), k BIT(10), l YEAR, m DATE, n TIME(6), o DATETIME(6), \
-     p TIMESTAMP(3) NULL, q CHAR(5), r VARCHAR(300), s VARBINARY(10), t TINYBLOB, u MEDIUMTEXT, v LONGBLOB, \
-     w ENUM('a', 'b'), x SET('a', 'b', 'c'), y GEOMETRY, z JSON)",
-    "INSERT INTO test.types VALUES (-1, 255, -32768, -8388608, 4294967295, -9223372036854775808, \
-     18446744073709551615, 1.5, -2.25e300, -123456789012345.67891, 0x3ff, 2155, '1999-12-31', \
-     '-838:59:58.999999', '9999-12-31 23:59:59.999999', '2020-02-02 02:02:02.123', 'c', REPEAT('v', 300), 0x00ff, \
-     0xfe, 'text', 0xfbfcfdfeff, 'b', 'a,c', ST_GeomFromText('POINT(1 2)'), '[1, null]'), \
-     (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2000, '2000-01-01', '00:00:00', '2000-01-01', '2000-01-01 01:00:00', \
-     '', '', '', '', '', '', 'a', '', NULL, '{}'), \
-     (NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
-     NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)",
     "CREATE PROCEDURE test.outs(IN i INT, OUT o BIGINT, INOUT io VARCHAR(20)) BEGIN \
      SELECT i; SELECT * FROM test.numbers; SET o = i + 1, io = CONCAT(io, '!'); END",
 ];
@@ -53,15 +44,12 @@ const READ_ONLY: u8 = 1;
 const FIRST: u32 = 1;
 const SECOND: u32 = 2;
 
-/// A parameter: its type, its flag, and its value in the binary protocol; `None` is NULL.
-type Parameter = (u8, u8, Option<&'static [u8]>);
+const ONE: Parameter<'static> = (LONG, 0, Some(b"\x01\0\0\0"));
 
-const ONE: Parameter = (LONG, 0, Some(b"\x01\0\0\0"));
-
-const TEXT: Parameter = (BLOB, 0, Some(b"\x05short"));
+const TEXT: Parameter<'static> = (BLOB, 0, Some(b"\x05short"));
 
 /// One of each layout.
-const PARAMETERS: [Parameter; 24] = [
+const PARAMETERS: [Parameter<'static>; 24] = [
     (TINY, 0, Some(b"\x80")),
     (TINY, UNSIGNED, Some(b"\xff")),
     (SHORT, 0, Some(b"\0\x80")),
@@ -137,7 +125,7 @@ fn mysql97_says_the_same() {
 }
 
 fn compare(server: Server, its_own: fn(Said) -> Said) {
-    for sql in OBJECTS {
+    for sql in OBJECTS.into_iter().chain(TYPES) {
         server.query(sql);
     }
     let routes = Routes::to(server);
@@ -178,7 +166,7 @@ impl Said {
         )
     }
 
-    fn execute(self, statement_id: u32, cursor: u8, parameters: &[Parameter]) -> Self {
+    fn execute(self, statement_id: u32, cursor: u8, parameters: &[Parameter<'_>]) -> Self {
         let payload = execute(self.1, statement_id, cursor, parameters);
         self.step(vec![payload])
     }
@@ -193,53 +181,19 @@ impl Said {
     }
 }
 
-fn on_statement(command: Command, statement_id: u32, rows: Option<u32>) -> Vec<u8> {
-    let mut payload = vec![command.0];
-    payload.extend_from_slice(&statement_id.to_le_bytes());
-    payload.extend(rows.into_iter().flat_map(u32::to_le_bytes));
-    payload
-}
-
 fn execute(
     capabilities: Capabilities,
     statement_id: u32,
-    cursor: u8,
-    parameters: &[Parameter],
+    flags: u8,
+    parameters: &[Parameter<'_>],
 ) -> Vec<u8> {
-    let mut payload = on_statement(Command::STMT_EXECUTE, statement_id, None);
-    let mut writer = Writer::new(&mut payload);
-    writer.u8(cursor);
-    writer.u32(1);
-    if parameters.is_empty() {
-        return payload;
-    }
-    let has_names = capabilities.contains(Capabilities::QUERY_ATTRIBUTES);
-    if has_names {
-        writer.lenenc_int(parameters.len() as u64);
-    }
-    let mut nulls = vec![0; parameters.len().div_ceil(8)];
-    for (n, parameter) in parameters.iter().enumerate() {
-        nulls[n / 8] |= u8::from(parameter.2.is_none()) << (n % 8);
-    }
-    writer.bytes(&nulls);
-    writer.u8(1);
-    for (column_type, flag, _) in parameters {
-        writer.bytes(&[*column_type, *flag]);
-        if has_names {
-            writer.lenenc_bytes(b"");
-        }
-    }
-    for value in parameters.iter().filter_map(|parameter| parameter.2) {
-        writer.bytes(value);
-    }
-    payload
-}
-
-fn long_data_of(statement_id: u32, parameter: u16, data: &[u8]) -> Vec<u8> {
-    let mut payload = on_statement(Command::STMT_SEND_LONG_DATA, statement_id, None);
-    payload.extend_from_slice(&parameter.to_le_bytes());
-    payload.extend_from_slice(data);
-    payload
+    let execution = Execution {
+        statement_id,
+        flags,
+        parameters,
+        ..Execution::default()
+    };
+    execution.payload(capabilities)
 }
 
 fn definitions(said: Said) -> Said {
@@ -251,6 +205,7 @@ fn definitions(said: Said) -> Said {
         .prepare("SELECT * FROM no_such_table")
         .prepare("SELEKT")
         .prepare("SELECT 1; SELECT 2")
+        .prepare("SET GLOBAL sql_select_limit = 1")
         .prepare("")
         .execute(77, NO_CURSOR, &[])
 }

@@ -126,3 +126,22 @@ fn a_refused_client_is_closed_by_mysql97() {
         wait::until("the close", DEADLINE, || client.connection().is_closed());
     }
 }
+
+/// A reset leaves the count of rows that were found last.
+#[test]
+fn a_connection_that_was_never_given_up_has_the_answers() {
+    let server = MariaDb::start(&[]);
+    let connect_directly = Connection::tcp(server.address()).expect("it listens");
+    let direct = Login::new("app", "app").connect(connect_directly);
+    let mut direct = direct.expect("it lets app in");
+    let said = |client: &mut Client| {
+        client.query_all("SELECT 1 UNION SELECT 2").expect("rows");
+        client.reset_connection().expect("an OK");
+        client.value("SELECT FOUND_ROWS()").expect("a number")
+    };
+    let expected = said(&mut direct);
+    for way in WAYS {
+        let (mut client, _proxy) = connect(&server, way);
+        assert_eq!(said(&mut client), expected, "{way}");
+    }
+}

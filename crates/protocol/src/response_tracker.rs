@@ -20,6 +20,8 @@ use crate::{Capabilities, DecodeError, StatusFlags};
 const COUNT_PREFIX_BYTES: usize = 9 + 1;
 /// COM_STMT_PREPARE_OK, with the byte that says whether definitions follow.
 const PREPARE_OK_BYTES: usize = 13;
+/// An OK that is shorter is none that a statement was prepared.
+const PREPARE_OK_BYTES_MIN: usize = 12;
 /// A header and an error code.
 const ERR_PREFIX_BYTES: usize = 3;
 /// The most that is kept of a packet that comes in pieces.
@@ -291,7 +293,7 @@ impl ResponseTracker {
                 State::Text | State::ColumnDefinitions { .. } | State::PrepareDefinitions { .. },
             ) => 1,
             (OkPacket::HEADER, State::PrepareStart) => PREPARE_OK_BYTES,
-            (OkPacket::HEADER, State::Rows | State::FieldList) => 1,
+            (OkPacket::HEADER, State::Rows) => 1,
             (OkPacket::HEADER | OkPacket::HEADER_AFTER_ROWS, _) => OkHead::BYTES_MAX,
             (_, State::ResultsetStart) => COUNT_PREFIX_BYTES,
             _ => 1,
@@ -457,6 +459,11 @@ impl ResponseTracker {
     }
 
     fn row(&mut self, first: u8, prefix: &[u8], length: usize) -> Result<State, DecodeError> {
+        // A definition starts with its catalog, `def`.
+        if self.state == State::FieldList && first == OkPacket::HEADER {
+            self.ok(prefix)?;
+            return Ok(State::Ended);
+        }
         let is_end = first == EofPacket::HEADER
             && if self.deprecates_eof() {
                 length < PACKET_PAYLOAD_BYTES_MAX
@@ -481,6 +488,11 @@ impl ResponseTracker {
     fn prepare_start(&mut self, first: u8, prefix: &[u8]) -> Result<State, DecodeError> {
         if first != OkPacket::HEADER {
             return Err(unexpected(self.state, first));
+        }
+        // MySQL says so where it refuses some statements without an error.
+        if prefix.len() < PREPARE_OK_BYTES_MIN {
+            self.ok(prefix)?;
+            return Ok(State::Ended);
         }
         let mut reader = Reader::new("COM_STMT_PREPARE_OK", prefix);
         reader.u8("header")?;

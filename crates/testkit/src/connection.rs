@@ -5,6 +5,7 @@ use std::{
     mem::MaybeUninit,
     net::{IpAddr, Shutdown, SocketAddr, TcpStream},
     path::Path,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -21,6 +22,25 @@ pub struct Connection {
     socket: Socket,
     is_unix: bool,
     tls: Option<Box<rustls::ClientConnection>>,
+    recording: Option<Recording>,
+}
+
+/// The packets that were read: see [`Connection::record`].
+#[derive(Debug, Clone, Default)]
+pub struct Recording(Arc<Mutex<Vec<Packet>>>);
+
+/// A sequence id and bytes.
+type Packet = (u8, Vec<u8>);
+
+impl Recording {
+    /// Sequence ids and bytes of the packets since the last call.
+    pub fn take(&self) -> Vec<Packet> {
+        std::mem::take(&mut self.packets())
+    }
+
+    fn packets(&self) -> MutexGuard<'_, Vec<Packet>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Connection {
@@ -47,6 +67,7 @@ impl Connection {
             socket: stream.into(),
             is_unix: false,
             tls: None,
+            recording: None,
         };
         connection.set_timeout(TIMEOUT)?;
         Ok(connection)
@@ -66,6 +87,7 @@ impl Connection {
             socket,
             is_unix,
             tls: None,
+            recording: None,
         };
         connection.set_timeout(TIMEOUT)?;
         Ok(connection)
@@ -127,7 +149,17 @@ impl Connection {
         let header = PacketHeader::decode(header);
         let mut bytes = vec![0; header.length];
         self.read_exact(&mut bytes)?;
+        if let Some(recording) = &self.recording {
+            recording
+                .packets()
+                .push((header.sequence_id, bytes.clone()));
+        }
         Ok((header.sequence_id, bytes))
+    }
+
+    /// Keeps copies of the packets that are read from here on, also when the connection is gone.
+    pub fn record(&mut self) -> Recording {
+        self.recording.get_or_insert_default().clone()
     }
 
     /// Reads packets until a payload is complete. The first must have `sequence_id`, the others what follows.

@@ -31,7 +31,7 @@ mod template;
 pub mod wait;
 
 pub use client::{AuthPath, Client, ClientError, Login, QueryResult};
-pub use connection::Connection;
+pub use connection::{Connection, Recording};
 pub use fake_server::FakeServer;
 pub use fault_link::{Direction, FaultLink, Faults};
 pub use haproxy::HaProxy;

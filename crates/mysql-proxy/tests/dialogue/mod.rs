@@ -3,12 +3,12 @@
 //! Where a response ends is found without the proxy's knowledge: had directly, each step is followed at once by
 //! COM_STATISTICS, whose answer nothing else looks like. What stands before it is the response.
 
-use std::{fs, net::SocketAddr, slice};
+use std::{net::SocketAddr, slice};
 
 use protocol::{Capabilities, Command, packet::put_payload};
-use testkit::{
-    Client, Connection, Direction, FaultLink, Faults, Login, ProxyProcess, ScratchDirectory, Server,
-};
+use testkit::{Client, Connection, Direction, FaultLink, Faults, Login, ProxyProcess, Server};
+
+use crate::scripted::{BINARY, ScriptFile, TRANSPARENT};
 
 /// How COM_STATISTICS is answered.
 const STATISTICS: &[u8] = b"Uptime: ";
@@ -65,34 +65,6 @@ impl Dialogue {
     }
 }
 
-/// Scripts that change nothing of what is said, each in its own way.
-const SCRIPTS: [(&str, &str); 3] = [
-    ("seen by a script", "function read_query(packet) end"),
-    (
-        "injected by a script",
-        "function read_query(packet)
-            proxy.queries:append(1, packet)
-            return proxy.PROXY_SEND_QUERY
-         end
-         function read_query_result(inj) assert(inj.resultset.row_count >= 0) end",
-    ),
-    (
-        "kept by a script",
-        "function read_query(packet)
-            proxy.queries:append(1, packet, { resultset_is_needed = true })
-            return proxy.PROXY_SEND_QUERY
-         end
-         function read_query_result(inj)
-            if inj.query:byte() ~= proxy.COM_QUERY then return end
-            local rows, count = inj.resultset.rows, 0
-            if not rows then return end
-            for row in rows do count = count + 1 end
-            assert(count <= inj.resultset.row_count)
-            for i = 1, #inj.resultset.fields do local name = inj.resultset.fields[i].name end
-         end",
-    ),
-];
-
 /// The ways to one server: the direct one, and several through proxies.
 #[derive(Debug)]
 pub(crate) struct Routes {
@@ -100,8 +72,7 @@ pub(crate) struct Routes {
     pub(crate) server: Server,
     plain: ProxyProcess,
     /// What happens on the way, and the proxy that it happens in.
-    scripted: Vec<(&'static str, ProxyProcess)>,
-    _scripts: ScratchDirectory,
+    scripted: Vec<(&'static str, ProxyProcess, ScriptFile)>,
     /// Before and behind `_single_bytes`: each byte comes alone.
     single_bytes: FaultLink,
     _single_bytes: ProxyProcess,
@@ -111,21 +82,18 @@ pub(crate) struct Routes {
 impl Routes {
     /// Starts the proxies.
     pub(crate) fn to(server: Server) -> Self {
-        let plain = proxy(server.address(), &[]);
+        let plain = proxy(server.address());
         let to_server = single_bytes(server.address());
-        let behind_link = proxy(to_server.address(), &[]);
-        let scripts = ScratchDirectory::new();
-        let scripted = SCRIPTS.map(|(what, script)| {
-            let path = scripts.file(what);
-            fs::write(&path, script).expect("the directory is ours");
-            let option = format!("--proxy-lua-script={}", path.display());
-            (what, proxy(server.address(), &[&option]))
+        let behind_link = proxy(to_server.address());
+        let scripted = TRANSPARENT.map(|(what, script)| {
+            let script = ScriptFile::new(script);
+            let proxy = script.proxy(&[&server], &[]);
+            (what, proxy, script)
         });
         Self {
             server,
             plain,
             scripted: scripted.into(),
-            _scripts: scripts,
             single_bytes: single_bytes(behind_link.address()),
             _single_bytes: behind_link,
             _to_server: to_server,
@@ -155,7 +123,7 @@ impl Routes {
             step_by_step(&mut client, dialogue, &direct, &said("step by step"));
             let mut client = connect(login, self.plain.address());
             at_once(&mut client, dialogue, &direct, &said("at once"));
-            for (how, proxy) in &self.scripted {
+            for (how, proxy, _) in &self.scripted {
                 let mut client = connect(login, proxy.address());
                 step_by_step(&mut client, dialogue, &direct, &said(how));
                 let mut client = connect(login, proxy.address());
@@ -171,10 +139,9 @@ impl Routes {
     }
 }
 
-fn proxy(backend: SocketAddr, more: &[&str]) -> ProxyProcess {
+fn proxy(backend: SocketAddr) -> ProxyProcess {
     let backend = format!("--proxy-backend-addresses={backend}");
-    let arguments = [&[backend.as_str()], more].concat();
-    ProxyProcess::start(env!("CARGO_BIN_EXE_mysql-proxy"), &arguments)
+    ProxyProcess::start(BINARY, &[&backend])
 }
 
 fn single_bytes(target: SocketAddr) -> FaultLink {

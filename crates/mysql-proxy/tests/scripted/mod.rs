@@ -16,6 +16,7 @@ pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_mysql-proxy");
 pub(crate) const DEADLINE: Duration = Duration::from_secs(20);
 
 /// A script file that can be edited.
+#[derive(Debug)]
 pub(crate) struct ScriptFile {
     _directory: ScratchDirectory,
     pub(crate) path: PathBuf,
@@ -121,3 +122,40 @@ pub(crate) fn run_all(client: &mut Client, statements: &[&str]) {
         client.query(sql).expect(sql);
     }
 }
+
+/// Scripts that change nothing of what is said, each in its own way.
+pub(crate) const TRANSPARENT: [(&str, &str); 3] = [
+    (
+        "seen by a script",
+        "function connect_server() end
+         function read_handshake() end
+         function read_auth() end
+         function read_auth_result() end
+         function read_query() end
+         function read_query_result() end
+         function disconnect_client() end",
+    ),
+    (
+        "injected by a script",
+        "function read_query(packet)
+            proxy.queries:append(1, packet)
+            return proxy.PROXY_SEND_QUERY
+         end
+         function read_query_result(inj) assert(inj.resultset.row_count >= 0) end",
+    ),
+    (
+        "kept by a script",
+        "function read_query(packet)
+            proxy.queries:append(1, packet, { resultset_is_needed = true })
+            return proxy.PROXY_SEND_QUERY
+         end
+         function read_query_result(inj)
+            if inj.query:byte() ~= proxy.COM_QUERY then return end
+            local rows, count = inj.resultset.rows, 0
+            if not rows then return end
+            for row in rows do count = count + 1 end
+            assert(count <= inj.resultset.row_count)
+            for i = 1, #inj.resultset.fields do local name = inj.resultset.fields[i].name end
+         end",
+    ),
+];

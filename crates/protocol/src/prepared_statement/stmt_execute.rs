@@ -165,7 +165,13 @@ impl ParameterType {
 
     /// Reads a value of this type that is not NULL.
     pub(crate) fn value<'a>(self, reader: &mut Reader<'a>) -> Result<Value<'a>, DecodeError> {
-        Value::decode(reader, self.column_type, self.is_unsigned)
+        match self.column_type {
+            // Types of columns, not of parameters: servers read text.
+            ColumnType::YEAR | ColumnType::INT24 => {
+                Ok(Value::Bytes(reader.lenenc_bytes(Value::FIELD)?))
+            }
+            column_type => Value::decode(reader, column_type, self.is_unsigned),
+        }
     }
 
     /// Appends the two bytes of a type.
@@ -181,6 +187,19 @@ mod tests {
 
     use super::*;
     use crate::resultset::DateTime;
+
+    #[test]
+    fn parameters_of_types_that_only_columns_have_are_text() {
+        for column_type in [ColumnType::YEAR, ColumnType::INT24] {
+            let bound = ParameterType {
+                column_type,
+                is_unsigned: false,
+            };
+            let mut reader = Reader::new(NAME, b"\x042024");
+            assert_eq!(bound.value(&mut reader), Ok(Value::Bytes(b"2024")));
+            reader.end().unwrap();
+        }
+    }
 
     const TINY: ParameterType = ParameterType {
         column_type: ColumnType::TINY,

@@ -506,6 +506,18 @@ fn field_list_ends_with_eof_or_ok() {
     }
 }
 
+/// MySQL 9.7 to COM_STMT_PREPARE of a SET GLOBAL without the right to it, MariaDB 10.11 to COM_FIELD_LIST of a pattern
+/// without a default database.
+#[test]
+fn a_server_that_refuses_may_say_ok() {
+    for layout in [Layout::Prepare, Layout::Columns] {
+        for capabilities in [PLAIN, DEPRECATE_EOF] {
+            let response = Response::new().packet(b"\0\0\0\x02\0\0\0");
+            check(layout, capabilities, &response, StatusFlags::AUTOCOMMIT);
+        }
+    }
+}
+
 #[test]
 fn local_infile_waits_for_the_client() {
     let request = Response::new().packet(b"\xfb/tmp/data.csv");

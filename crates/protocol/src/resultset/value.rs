@@ -36,7 +36,7 @@ pub struct ValueMismatch {
 }
 
 impl<'a> Value<'a> {
-    const FIELD: &'static str = "value";
+    pub(crate) const FIELD: &'static str = "value";
 
     /// Reads a value that is not NULL.
     ///

@@ -301,7 +301,7 @@ impl<'a> Authentication<'a> {
         self.send_backend(payload).await
     }
 
-    /// A statement before the exchange, on a connection that was another's. Whether it succeeds is not looked at.
+    /// A statement before the exchange or behind it, on a connection that was another's. Whether it succeeds is not looked at.
     pub(super) async fn run_statement(&mut self, payload: &[u8]) -> Result<(), SessionError> {
         self.start_command(payload).await?;
         let answer = self

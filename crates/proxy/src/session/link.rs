@@ -136,7 +136,8 @@ impl Link {
     }
 
     /// An idle connection takes its place.
-    pub(super) fn attach(&mut self, idle: PooledConnection) {
+    pub(super) fn attach(&mut self, mut idle: PooledConnection) {
+        idle.session.is_shared = true;
         self.status = idle.session.status;
         self.nonce.clone_from(&idle.session.nonce);
         let index = idle.count.backend().index();

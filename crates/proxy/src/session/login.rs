@@ -205,7 +205,7 @@ async fn exchange(
         context,
         script.as_deref_mut(),
     );
-    let traces = traces_behind_login(session.as_deref());
+    let before = (traces_behind_login(session.as_deref()), session.is_some());
     let tls = context.tls();
     let settings = (&*tls, &context.settings.compression);
     let server = Server::new(count.backend(), settings, &handshake, session.as_deref());
@@ -225,7 +225,7 @@ async fn exchange(
         Ok(Admission::Backend(login, status)) => {
             left.session = script
                 .is_some()
-                .then(|| login.session(&handshake, status, traces));
+                .then(|| login.session(&handshake, status, before));
             left.backend = Some((backend, count));
             if script.is_some_and(|script| std::mem::take(&mut script.connection.is_released)) {
                 left.give_back();
@@ -350,7 +350,7 @@ impl ClientLogin {
         &self,
         handshake: &Arc<HandshakeV10>,
         status: StatusFlags,
-        traces: Traces,
+        (traces, is_shared): (Traces, bool),
     ) -> Box<ServerSession> {
         let character_set = self.response.character_set.into();
         Box::new(ServerSession {
@@ -365,6 +365,7 @@ impl ClientLogin {
             status,
             nonce: Vec::new(),
             traces,
+            is_shared,
         })
     }
 }
@@ -522,11 +523,25 @@ async fn take_over(
 ) -> Result<Decision, SessionError> {
     if session.handshake.is_mariadb() {
         // COM_CHANGE_USER leaves the role of the user before in force for one who has none by default.
-        let mut payload = Vec::new();
-        Query::text(b"SET ROLE NONE").encode(session.capabilities, &mut payload);
-        login.run_statement(&payload).await?;
+        run_statement(login, session, b"SET ROLE NONE").await?;
     }
-    change_user(login, response, session).await
+    let decision = change_user(login, response, session).await?;
+    if let Decision::Accepted(_) = decision {
+        for sql in session.restoring_flags() {
+            run_statement(login, session, sql).await?;
+        }
+    }
+    Ok(decision)
+}
+
+async fn run_statement(
+    login: &mut Authentication<'_>,
+    session: &ServerSession,
+    sql: &[u8],
+) -> Result<(), SessionError> {
+    let mut payload = Vec::new();
+    Query::text(sql).encode(session.capabilities, &mut payload);
+    login.run_statement(&payload).await
 }
 
 async fn change_user(

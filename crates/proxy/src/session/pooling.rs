@@ -6,6 +6,7 @@
 
 use protocol::response::ErrPacket;
 use script::{Decision, Hold, Hook};
+use sql::Recall;
 use tracing::{info, warn};
 
 use super::effect::Effect;
@@ -84,7 +85,12 @@ impl Link {
         effect: &Effect,
         next_sequence_id: Option<u8>,
     ) -> Result<Readiness, SessionError> {
-        let questions = effect.recall().questions();
+        // A connection that was never another's has all the answers.
+        let is_own = matches!(&self.session, Some(session) if !session.is_shared);
+        let questions = match is_own {
+            true => Recall::default(),
+            false => effect.recall().questions(),
+        };
         if self.backend.is_some() && !self.is_from_pool && questions.is_empty() {
             return Ok(Readiness::Ready);
         }
