@@ -148,6 +148,7 @@ impl Test {
             // Tells connections apart.
             nonce: number.to_le_bytes().to_vec(),
             traces: Traces::default(),
+            is_shared: false,
         });
         self.held.push(PooledConnection {
             count,
