@@ -38,8 +38,8 @@ use session::Session;
 
 /// Databases are made and dropped all the time.
 const NO_SYNC: &str = "--innodb-flush-method=nosync";
-/// For each server.
-const SESSIONS: u64 = 500;
+/// For each server; each is had once directly and once in every mode.
+const SESSIONS: u64 = 150;
 /// Sessions at once.
 const LANES: usize = 4;
 /// One step of so many is followed by COM_STATISTICS through the proxy too.
