@@ -286,9 +286,10 @@ impl<'a> Leaving<'a> {
         Self {
             // Nobody has said a word on it.
             session: session.filter(|_| login.is_untouched()),
-            stage: match login.is_untouched() {
-                true => Stage::Greeted(handshake),
-                false => Stage::Answered {
+            stage: match () {
+                () if login.is_untouched() => Stage::Greeted(handshake),
+                () if login.is_admitted => Stage::Admitted,
+                () => Stage::Answered {
                     sequence_id: login.backend_sequence_id,
                     server_waits: login.is_backend_waiting,
                 },

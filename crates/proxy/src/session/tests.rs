@@ -506,6 +506,22 @@ async fn accept(listener: &UnixListener) -> UnixStream {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_client_that_is_gone_at_its_ok_leaves_a_server_that_waits_for_commands() {
+    let mut logging_in = LoggingIn::start(1, None);
+    let mut server = logging_in.log_in().await;
+    drop(logging_in.client);
+    server.read_buf(&mut Vec::new()).await.unwrap();
+    server
+        .write_all(&packet(2, &[0, 0, 0, 2, 0, 0, 0]))
+        .await
+        .unwrap();
+    let mut rest = Vec::new();
+    server.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, packet(0, &[Command::QUIT.0]));
+    logging_in.session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_session_that_waits_for_the_backend_of_its_script_is_ended() {
     let script = "function read_auth() proxy.connection.backend_ndx = 2 end";
     let mut logging_in = LoggingIn::start(2, Some(script));
