@@ -170,12 +170,15 @@ local function choose_primary()
 end
 
 function read_query(packet)
+    local command = packet:byte()
     -- The connection, if there is one, is not at its end.
-    if packet:byte() == proxy.COM_QUIT then return toolkit.ok() end
+    if command == proxy.COM_QUIT then return toolkit.ok() end
+    -- Servers forget it then.
+    if command == proxy.COM_RESET_CONNECTION or command == proxy.COM_CHANGE_USER then last_insert_id = 0 end
     local decision = toolkit.configure(packet, settings.operators)
     if decision then return decision end
     local is_read, asks_last_insert_id = false, false
-    if packet:byte() == proxy.COM_QUERY then
+    if command == proxy.COM_QUERY then
         is_read, asks_last_insert_id = classify(packet:sub(2))
     end
 

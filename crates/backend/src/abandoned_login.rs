@@ -33,6 +33,8 @@ pub enum Stage<'a> {
         /// True when the server spoke last and waits for us.
         server_waits: bool,
     },
+    /// The server has let us in: it waits for a command.
+    Admitted,
 }
 
 /// Brings the login to its refusal and closes. `reader` may hold what the server has said already. Failures only mean
@@ -62,6 +64,7 @@ async fn refuse(
             server_waits: true,
         } => write_packet(stream, sequence_id.wrapping_add(1), &[]).await?,
         Stage::Answered { .. } => {}
+        Stage::Admitted => return Ok(write_packet(stream, 0, &[Command::QUIT.0]).await?),
     }
     for _ in 0..ANSWERS_MAX {
         let packet = reader

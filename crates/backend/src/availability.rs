@@ -17,6 +17,11 @@ pub enum Availability {
 }
 
 impl Availability {
+    /// Nobody stays there.
+    pub fn ends_sessions(self) -> bool {
+        matches!(self, Self::OutOfService | Self::Removed)
+    }
+
     pub(crate) fn from_u8(number: u8) -> Self {
         let all = [
             Self::InService,

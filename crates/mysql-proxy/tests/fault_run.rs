@@ -15,10 +15,11 @@ use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use testkit::{
-    Client, Connection, Direction, FaultLink, Faults, MariaDb, Mysql97, ProxyProcess, Server, wait,
+    Client, Connection, Direction, FaultLink, Faults, MariaDb, Mysql97, ProxyProcess, Random,
+    Server, wait,
 };
 
-use pooled_client::{Expected, PooledClient, Random, Trouble};
+use pooled_client::{Expected, PooledClient, Trouble};
 use scripted::{BINARY, SHARING, ScriptFile, plugin_address};
 
 const CLIENTS: usize = 24;

@@ -15,9 +15,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use testkit::{Client, Connection, MariaDb, Mysql97, ProxyProcess, Server, wait};
+use testkit::{Client, Connection, MariaDb, Mysql97, ProxyProcess, Random, Server, wait};
 
-use pooled_client::{Expected, PooledClient, Random, Trouble, USERS};
+use pooled_client::{Expected, PooledClient, Trouble, USERS};
 use scripted::ScriptFile;
 
 const CLIENTS: usize = 200;

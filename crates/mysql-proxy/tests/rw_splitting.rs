@@ -112,6 +112,9 @@ fn last_insert_id_is_the_clients_own() {
         "SELECT COUNT(*) FROM test.t WHERE tag = 'b' FOR UPDATE",
     );
     assert_eq!(found, "4");
+    let client = &mut clients[0];
+    client.reset_connection().expect("an OK");
+    assert_eq!(value(client, "SELECT LAST_INSERT_ID()"), "0");
 }
 
 #[test]

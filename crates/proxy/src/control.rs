@@ -91,11 +91,9 @@ impl Control {
     /// Says whether clients may have the backend. How many sessions end for it: those of one that is out of service.
     pub fn set_availability(&self, backend: &Backend, availability: Availability) -> usize {
         backend.set_availability(availability);
-        let ended = match availability {
-            Availability::InService | Availability::Draining => 0,
-            Availability::OutOfService | Availability::Removed => {
-                self.0.shutdown.end_those_at(backend.index())
-            }
+        let ended = match availability.ends_sessions() {
+            false => 0,
+            true => self.0.shutdown.end_those_at(backend.index()),
         };
         let (number, address) = (backend.index() + 1, backend.address());
         let sessions = match ended {

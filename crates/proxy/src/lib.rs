@@ -24,6 +24,8 @@ mod scripts;
 mod session;
 mod settings;
 mod shutdown;
+#[cfg(test)]
+mod simulation;
 mod timer;
 mod tls;
 mod turn;

@@ -4,11 +4,12 @@
 //! finds.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
 
+use backend::Backend;
 use protocol::Command;
 use tokio::time::Instant;
 
@@ -174,6 +175,16 @@ impl Registration {
     /// The index of the backend that the session has.
     pub(crate) fn backend(&self) -> Option<usize> {
         self.entry.backend()
+    }
+
+    /// The backend that the session has from now on. One that was taken away meanwhile ends it.
+    pub(crate) fn has_backend(&self, backend: &Backend) {
+        self.at_backend(Some(backend.index()));
+        // Either it is seen here, or the session is seen by whoever takes the backend away.
+        fence(Ordering::SeqCst);
+        if backend.availability().ends_sessions() {
+            self.entry.ask(Phase::BackendTaken);
+        }
     }
 
     /// The backend that the session has from now on, by its index.

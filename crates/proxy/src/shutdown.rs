@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 
@@ -137,6 +137,8 @@ impl Shutdown {
 
     /// Asks all sessions of a backend to end. How many there are.
     pub(crate) fn end_those_at(&self, backend: usize) -> usize {
+        // Behind the word that the backend is taken away: see `Registration::has_backend`.
+        fence(Ordering::SeqCst);
         let sessions = self.lock();
         let there = sessions
             .values()

@@ -12,6 +12,7 @@
 //! * [`HaProxy`]: a load balancer that speaks the PROXY protocol
 //! * [`FakeServer`]: a TCP server that does what a test says
 //! * [`command`]: sysbench and the servers' own clients, ready to run
+//! * [`Random`]: numbers that a seed repeats
 //! * [`process`], [`ScratchDirectory`], [`wait`]: what these are made of
 
 mod client;
@@ -24,6 +25,7 @@ mod mariadb;
 mod mysql97;
 pub mod process;
 mod proxy_process;
+mod random;
 mod scratch_directory;
 mod server;
 mod skip;
@@ -39,6 +41,7 @@ pub use mariadb::{MariaDb, MariaDb118};
 pub use mysql97::Mysql97;
 pub use process::{Finished, Process};
 pub use proxy_process::ProxyProcess;
+pub use random::Random;
 pub use scratch_directory::ScratchDirectory;
 pub use server::Server;
 pub use skip::skip;

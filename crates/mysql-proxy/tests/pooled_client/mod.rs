@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use protocol::{Capabilities, Command};
-use testkit::{Client, ClientError, Connection, Login, QueryResult, Server};
+use testkit::{Client, ClientError, Connection, Login, QueryResult, Random, Server};
 
 /// Each has its own name for its password.
 pub(crate) const USERS: [&str; 4] = ["app", "adm", "one", "two"];
@@ -14,31 +14,6 @@ const SETTINGS: &str = "CONCAT_WS(' ', @@character_set_client, @@collation_conne
 const BUSY: [u8; 3] = [0xff, 0x10, 0x04];
 /// A longer result than any socket buffer takes at once.
 const LONG_BYTES: usize = 300_000;
-
-/// SplitMix64
-pub(crate) struct Random(u64);
-
-impl Random {
-    /// Each number has a sequence of its own.
-    pub(crate) fn new(seed: u64, number: usize) -> Self {
-        Self(mix(mix(seed).wrapping_add(number as u64)))
-    }
-
-    pub(crate) fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        (mix(self.0) % bound as u64) as usize
-    }
-
-    pub(crate) fn one_in(&mut self, bound: usize) -> bool {
-        self.below(bound) == 0
-    }
-}
-
-fn mix(mut bits: u64) -> u64 {
-    bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    bits ^ (bits >> 31)
-}
 
 /// What the clients need on a server.
 pub(crate) fn prepare(server: &Server) {

@@ -65,6 +65,8 @@ pub(super) struct Authentication<'a> {
     pub(super) backend_compression: Option<Compression>,
     /// The backend spoke last and waits.
     pub(super) is_backend_waiting: bool,
+    /// The backend has let the client in.
+    pub(super) is_admitted: bool,
     /// Packets of the backend so far.
     backend_packets: u8,
     /// The backend's connection was another's before: it may be about to say that it closes it.
@@ -138,6 +140,7 @@ impl<'a> Authentication<'a> {
             password: None,
             backend_compression: None,
             is_backend_waiting: true,
+            is_admitted: false,
             backend_packets: 0,
             is_reused: false,
             pin: None,
@@ -424,6 +427,7 @@ impl<'a> Authentication<'a> {
             AuthPacket::Ok => {
                 let head = OkPacket::decode_head(&payload).map_err(malformed)?;
                 decision = Some(Decision::Accepted(head.status));
+                self.is_admitted = true;
             }
             AuthPacket::Err => decision = Some(Decision::Denied),
             AuthPacket::SwitchRequest(request) | AuthPacket::NextFactor(request) => {

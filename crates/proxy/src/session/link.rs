@@ -86,7 +86,10 @@ impl Link {
         let timer = Timer::new(Instant::now() + context.settings.read_timeout);
         let (backend, count) = login.backend.unzip();
         registration.known_as(&login.username);
-        registration.at_backend(count.as_ref().map(|count| count.backend().index()));
+        match &count {
+            Some(count) => registration.has_backend(count.backend()),
+            None => registration.at_backend(None),
+        }
         Self {
             client: login.client,
             backend,
@@ -140,8 +143,7 @@ impl Link {
         idle.session.is_shared = true;
         self.status = idle.session.status;
         self.nonce.clone_from(&idle.session.nonce);
-        let index = idle.count.backend().index();
-        self.registration.at_backend(Some(index));
+        self.registration.has_backend(idle.count.backend());
         self.backend = Some(idle.stream);
         self.count = Some(idle.count);
         self.session = Some(idle.session);

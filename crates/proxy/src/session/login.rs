@@ -144,8 +144,15 @@ pub(super) async fn log_in(
                     index,
                     place,
                 } = elsewhere;
-                let from = (context, origin);
-                connected = connect_elsewhere(&mut client, from, &login, (index, place)).await?;
+                let elsewhere = connect_elsewhere((context, origin), &login, (index, place));
+                let elsewhere = unless_expired(registration, Box::pin(elsewhere)).await;
+                connected = match elsewhere.flatten() {
+                    Ok(connected) => connected,
+                    Err(error) => {
+                        last_words::tell(&mut client, login.sequence_id, &error, "").await;
+                        return Err(error);
+                    }
+                };
                 start = Start::Greeted(login);
                 continue;
             }
@@ -196,7 +203,7 @@ async fn exchange(
         script.greeted(count.backend(), &backend, &handshake);
         script.connection.hold = Hold::Pinned("the login is not done");
     }
-    registration.at_backend(Some(count.backend().index()));
+    registration.has_backend(count.backend());
     let nonce = session.as_ref().map(|session| session.nonce.clone());
     let mut login = Authentication::new(
         (client, reader),
@@ -279,9 +286,10 @@ impl<'a> Leaving<'a> {
         Self {
             // Nobody has said a word on it.
             session: session.filter(|_| login.is_untouched()),
-            stage: match login.is_untouched() {
-                true => Stage::Greeted(handshake),
-                false => Stage::Answered {
+            stage: match () {
+                () if login.is_untouched() => Stage::Greeted(handshake),
+                () if login.is_admitted => Stage::Admitted,
+                () => Stage::Answered {
                     sequence_id: login.backend_sequence_id,
                     server_waits: login.is_backend_waiting,
                 },
@@ -594,9 +602,8 @@ fn decided(decision: Decision, client: ClientLogin) -> Result<Admission, Session
     }
 }
 
-/// The client is told when that backend is not there.
+/// The error is for the client to be told.
 async fn connect_elsewhere(
-    client: &mut Stream,
     (context, origin): (&Context, &Origin),
     login: &ClientLogin,
     (index, place): (usize, Place),
@@ -619,16 +626,11 @@ async fn connect_elsewhere(
         Some(count) => connect::connect_to_one(count, (context, origin)).await,
         None => Err("it is down".to_owned()),
     };
-    match connected {
-        Ok(connected) => Ok(connected),
-        Err(reason) => {
-            let error = SessionError::refused(format!(
-                "(proxy) no way to backend {number}, which the script chose: {reason}"
-            ));
-            last_words::tell(client, login.sequence_id, &error, "").await;
-            Err(error)
-        }
-    }
+    connected.map_err(|reason| {
+        SessionError::refused(format!(
+            "(proxy) no way to backend {number}, which the script chose: {reason}"
+        ))
+    })
 }
 
 /// What `read_auth` decided.

@@ -1,17 +1,23 @@
-//! The command phase over sockets in memory, with a clock that stands still: a test plays the client and the backend.
+//! Sessions over sockets in memory, with a clock that stands still: a test plays the client and the backend.
 
 use std::time::Duration;
 
+use backend::Availability;
+use protocol::auth::MYSQL_NATIVE_PASSWORD;
+use protocol::connection_phase::{HandshakeResponse41, HandshakeV10};
 use protocol::packet::{PacketHeader, put_payload};
 use protocol::response::{ErrPacket, OkPacket};
 use protocol::{Capabilities, Command, StatusFlags};
+use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixStream;
+use tokio::net::{UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::*;
+use crate::control::Control;
 use crate::register::Activity;
+use crate::scripts::ScriptSettings;
 use crate::settings::Settings;
 
 const CAPABILITIES: Capabilities = Capabilities::PROTOCOL_41.union(Capabilities::DEPRECATE_EOF);
@@ -414,4 +420,134 @@ async fn a_session_that_waits_is_small() {
     let session = run(Stream::Unix(near_client), None, context(), 0);
     let bytes = size_of_val(&session);
     assert!(bytes <= 1536, "{bytes} bytes");
+}
+
+/// A client that logs in, and the servers that it may be sent to.
+struct LoggingIn {
+    client: UnixStream,
+    servers: Vec<UnixListener>,
+    context: Arc<Context>,
+    session: JoinHandle<()>,
+    _directory: TempDir,
+}
+
+impl LoggingIn {
+    /// With so many servers and this script.
+    fn start(servers: usize, script: Option<&str>) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: String| directory.path().join(name);
+        let paths: Vec<_> = (0..servers).map(|index| path(index.to_string())).collect();
+        let addresses = paths.iter().map(|path| {
+            let address = path.to_str().unwrap().parse().unwrap();
+            (address, backend::Role::ReadWrite)
+        });
+        let settings = Settings::new(None, addresses.collect());
+        let scripts = script.map(|text| {
+            let file = path("script.lua".to_owned());
+            std::fs::write(&file, text).unwrap();
+            Scripts::new(ScriptSettings::new(Some(file))).unwrap()
+        });
+        let backends = Backends::new(settings.backends.clone(), settings.balance);
+        let context = Arc::new(Context::new(settings, backends, Shutdown::new(), scripts));
+        let (client, near_client) = UnixStream::pair().unwrap();
+        let servers = paths.iter().map(|path| UnixListener::bind(path).unwrap());
+        Self {
+            client,
+            servers: servers.collect(),
+            session: tokio::spawn(run(
+                Stream::Unix(near_client),
+                None,
+                Arc::clone(&context),
+                0,
+            )),
+            context,
+            _directory: directory,
+        }
+    }
+
+    /// The first server greets, and the client says who it is. The server's end.
+    async fn log_in(&mut self) -> UnixStream {
+        let mut server = accept(&self.servers[0]).await;
+        server.write_all(&greeting()).await.unwrap();
+        read(&mut self.client, greeting().len()).await;
+        let mut payload = Vec::new();
+        HandshakeResponse41 {
+            capabilities: OFFERED,
+            username: b"app".to_vec(),
+            auth_plugin_name: MYSQL_NATIVE_PASSWORD.to_vec(),
+            ..HandshakeResponse41::default()
+        }
+        .encode(&mut payload);
+        self.client.write_all(&packet(1, &payload)).await.unwrap();
+        server
+    }
+}
+
+const OFFERED: Capabilities = CAPABILITIES
+    .union(Capabilities::SECURE_CONNECTION)
+    .union(Capabilities::PLUGIN_AUTH);
+
+fn greeting() -> Vec<u8> {
+    let mut payload = Vec::new();
+    HandshakeV10 {
+        server_version: b"9.7.0".to_vec(),
+        auth_plugin_data: vec![b'x'; 20],
+        auth_plugin_name: MYSQL_NATIVE_PASSWORD.to_vec(),
+        capabilities: OFFERED,
+        ..HandshakeV10::default()
+    }
+    .encode(&mut payload);
+    packet(0, &payload)
+}
+
+async fn accept(listener: &UnixListener) -> UnixStream {
+    let accepted = timeout(Duration::from_secs(60), listener.accept()).await;
+    accepted.expect("the server is connected to").unwrap().0
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_gone_at_its_ok_leaves_a_server_that_waits_for_commands() {
+    let mut logging_in = LoggingIn::start(1, None);
+    let mut server = logging_in.log_in().await;
+    drop(logging_in.client);
+    server.read_buf(&mut Vec::new()).await.unwrap();
+    server
+        .write_all(&packet(2, &[0, 0, 0, 2, 0, 0, 0]))
+        .await
+        .unwrap();
+    let mut rest = Vec::new();
+    server.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest, packet(0, &[Command::QUIT.0]));
+    logging_in.session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_waits_for_the_backend_of_its_script_is_ended() {
+    let script = "function read_auth() proxy.connection.backend_ndx = 2 end";
+    let mut logging_in = LoggingIn::start(2, Some(script));
+    let _first = logging_in.log_in().await;
+    let _silent = accept(&logging_in.servers[1]).await;
+    let start = Instant::now();
+    assert!(logging_in.context.shutdown.kill(1));
+    let mut said = Vec::new();
+    logging_in.client.read_to_end(&mut said).await.unwrap();
+    let err = ErrPacket::decode(&said[PacketHeader::BYTES..]).unwrap();
+    assert_eq!((err.code, said[3]), (1317, 2));
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    drop(logging_in.client);
+    logging_in.session.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_is_taken_away_before_it_greets_gets_no_client() {
+    let mut logging_in = LoggingIn::start(1, None);
+    let mut server = accept(&logging_in.servers[0]).await;
+    let control = Control::new(Arc::clone(&logging_in.context));
+    let backend = control.backends().get(0).unwrap();
+    control.set_availability(&backend, Availability::OutOfService);
+    server.write_all(&greeting()).await.unwrap();
+    let mut said = Vec::new();
+    logging_in.client.read_to_end(&mut said).await.unwrap();
+    let err = ErrPacket::decode(&said[PacketHeader::BYTES..]).unwrap();
+    assert_eq!((err.code, said[3]), (1053, 0));
 }
