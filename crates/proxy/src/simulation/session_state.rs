@@ -80,6 +80,11 @@ impl SessionState {
         }
     }
 
+    /// It is nowhere but on its connection.
+    pub(super) fn is_tied(&self) -> bool {
+        self.transaction.is_some() || !self.variables.is_empty()
+    }
+
     /// In a row that answers `sql`.
     pub(super) fn describe(&self, sql: &str) -> String {
         let insert_id = match sql.contains("LAST_INSERT_ID()") {

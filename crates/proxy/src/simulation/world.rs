@@ -1,11 +1,12 @@
 //! What everybody in a simulation shares: the plan that comes from the seed, the trace, the proxy, the servers.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use backend::Balance;
 use testkit::Random;
+use tokio::time::Instant;
 
 use super::script::Script;
 use super::server::Server;
@@ -122,6 +123,7 @@ pub(super) struct World {
     pub(super) context: Arc<Context>,
     pub(super) servers: Vec<Arc<Server>>,
     harms: AtomicU64,
+    harmed_at: Mutex<Option<Instant>>,
     is_draining: AtomicBool,
     numbers: AtomicU64,
     /// Of servers.
@@ -141,6 +143,7 @@ impl World {
             context,
             servers,
             harms: AtomicU64::new(0),
+            harmed_at: Mutex::default(),
             is_draining: AtomicBool::new(false),
             numbers: AtomicU64::new(1),
             connections: AtomicUsize::new(0),
@@ -156,11 +159,17 @@ impl World {
     pub(super) fn harm(&self, what: &str) {
         self.trace.note(format_args!("harm: {what}"));
         self.harms.fetch_add(1, Ordering::Relaxed);
+        *self.harmed_at.lock().unwrap() = Some(Instant::now());
     }
 
     /// So far.
     pub(super) fn harms(&self) -> u64 {
         self.harms.load(Ordering::Relaxed)
+    }
+
+    /// Nothing happens at this moment: what was harmed shows it.
+    pub(super) fn is_quiet(&self) -> bool {
+        *self.harmed_at.lock().unwrap() != Some(Instant::now())
     }
 
     /// The proxy was told to stop.
