@@ -168,7 +168,7 @@ mod tests {
         let append = queries.fields.iter().find(|field| field.name == "append");
         assert_eq!(
             shown(&parse(append.expect("it is declared").lua_type)),
-            "fun(proxy.queries, -, -, { resultset_is_needed: - }): -"
+            "fun(proxy.queries, -, -, { resultset_is_needed: -, attributes: Map(-) }): -"
         );
     }
 }

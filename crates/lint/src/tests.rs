@@ -287,9 +287,9 @@ fn functions_that_are_no_hooks() {
 #[test]
 fn parameters_that_a_hook_does_not_get() {
     assert_one(
-        "function read_query(packet, id) end",
+        "function read_query(packet, attributes, id) end",
         "1: warning: ",
-        &["`id` is always nil", "read_query(packet)"],
+        &["`id` is always nil", "read_query(packet, attributes)"],
     );
     assert_one(
         "function connect_server(a, b) end",
@@ -345,7 +345,7 @@ fn globals_that_nobody_sets() {
     assert_one(
         "function read_query()\nreturn packet:byte() end",
         "2: warning: ",
-        &["function read_query(packet)"],
+        &["function read_query(packet, attributes)"],
     );
     assert_one(
         "do local x = 1; print(x) end\nprint(x)",

@@ -166,8 +166,11 @@ impl<'a> Reference<'a> {
     fn columns(&mut self) -> Result<(), End> {
         loop {
             let payload = self.step()?;
-            if payload.length == 0 {
-                return Err(End::Malformed);
+            match payload.start.first() {
+                None => return Err(End::Malformed),
+                // No definition, which starts with its catalog.
+                Some(0x00) => return self.ok(&payload),
+                Some(_) => {}
             }
             if self.is_end_of_rows(&payload) {
                 return self.end_of_rows(&payload);
@@ -192,6 +195,9 @@ impl<'a> Reference<'a> {
 
     fn prepare(&mut self) -> Result<(), End> {
         let payload = self.step()?;
+        if payload.start.first() == Some(&0x00) && payload.length < 12 {
+            return self.ok(&payload);
+        }
         let &[
             0x00,
             a,
