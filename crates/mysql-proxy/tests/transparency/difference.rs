@@ -94,9 +94,9 @@ pub(crate) fn cannot_have(mode: Mode, session: &Session) -> Option<&'static str>
         Mode::Pooled if session.logins().any(|login| !login.has_database) => {
             Some("no server takes a default database away: one without gets `information_schema`")
         }
-        Mode::Pooled if matches!(session.ending, Ending::Kill(_)) => Some(
-            "a client that has killed its connection has given it up with the answer, and lives on",
-        ),
+        Mode::Pooled if session.ends_itself() || matches!(session.ending, Ending::Kill(_)) => {
+            Some("who ends its connection has given it up with the answer, and lives on")
+        }
         Mode::Pooled if session.has_by_number() => {
             Some("the greeting's number is that of a connection which others have too")
         }

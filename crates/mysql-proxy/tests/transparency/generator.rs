@@ -51,6 +51,7 @@ pub(crate) fn session(seed: u64, is_mariadb: bool) -> Session {
         random: Rng::with_seed(seed),
         is_mariadb,
         bound: HashMap::new(),
+        cursors: HashMap::new(),
     };
     let login = generator.login();
     let steps = 1 + generator.random.usize(..STEPS_MAX);
@@ -66,6 +67,8 @@ struct Generator {
     is_mariadb: bool,
     /// The parameters of the last execution in each slot.
     bound: HashMap<u8, Vec<Parameter>>,
+    /// Whether the executions in each slot ask for one.
+    cursors: HashMap<u8, u8>,
 }
 
 impl Generator {
@@ -200,6 +203,7 @@ impl Generator {
         match self.random.usize(..40) {
             0..=13 => {
                 self.bound.remove(&slot);
+                self.cursors.remove(&slot);
                 let sql = Statements::new(&mut self.random, self.is_mariadb).prepared();
                 Say::Prepare { slot, sql }
             }
@@ -232,14 +236,22 @@ impl Generator {
         self.bound.insert(slot, parameters.clone());
         Say::Execute {
             slot,
-            cursor: if self.one_in(3) { READ_ONLY_CURSOR } else { 0 },
+            cursor: self.cursor(slot),
             parameters,
-            attributes: if is_rebound {
-                Vec::new()
-            } else {
-                self.attributes()
+            attributes: match is_rebound {
+                true => Vec::new(),
+                false => self.attributes(),
             },
             is_rebound,
+        }
+    }
+
+    /// MySQL 9.7 sends no rows where a statement that had a cursor is executed without: each one has it always or never.
+    fn cursor(&mut self, slot: u8) -> u8 {
+        let cursor = if self.one_in(3) { READ_ONLY_CURSOR } else { 0 };
+        match self.is_mariadb {
+            true => cursor,
+            false => *self.cursors.entry(slot).or_insert(cursor),
         }
     }
 

@@ -69,11 +69,13 @@ fn compare(server: Server, name: &str) {
     });
     let seeds = Mutex::new((0..sessions).map(|number| first.wrapping_add(number)));
     let found = Mutex::new(None);
+    let next = || locked(&seeds).next();
     let have = |number: usize| {
         let mut lane = routes.lane(number);
-        while let Some(seed) = locked(&seeds).next() {
-            if let Some(text) = report(&mut lane, seed, name) {
-                locked(&found).get_or_insert(text);
+        while let Some(seed) = next() {
+            let is_mariadb = name == "mariadb";
+            if let Some(finding) = Finding::of(&mut lane, seed, is_mariadb) {
+                locked(&found).get_or_insert(finding);
                 // The others end, too.
                 locked(&seeds).by_ref().for_each(drop);
             }
@@ -85,8 +87,16 @@ fn compare(server: Server, name: &str) {
             scope.spawn(move || have(number));
         }
     });
-    if let Some(text) = locked(&found).take() {
-        panic!("{text}");
+    if let Some(finding) = locked(&found).take() {
+        let seed = finding.seed;
+        let again = format!(
+            "TRANSPARENCY_SEED={seed} TRANSPARENCY_SESSIONS=1 cargo test -p mysql-proxy --test transparency {name}"
+        );
+        println!("a difference, which is made smaller now: {again}");
+        panic!(
+            "{}\nAgain:\n{again}",
+            finding.shrunk(&mut routes.lane(LANES))
+        );
     }
 }
 
@@ -94,25 +104,48 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Has the session of this seed. What differs, in as few steps as show it.
-fn report(lane: &mut Lane<'_>, seed: u64, name: &str) -> Option<String> {
-    let session = generator::session(seed, name == "mariadb");
-    let direct = lane.directly(&session);
-    let modes = Mode::ALL.into_iter();
-    let mut modes = modes.filter(|mode| difference::cannot_have(*mode, &session).is_none());
-    let (mode, mut shown) =
-        modes.find_map(|mode| Some((mode, difference(lane, seed, (&session, mode, &direct))?)))?;
-    let steps = session.steps.len();
-    let session = shrink::shrink(session, |session| {
-        let direct = lane.directly(session);
-        let found = difference(lane, seed, (session, mode, &direct));
-        found.map(|found| shown = found).is_some()
-    });
-    Some(format!(
-        "{mode:?} differs at {shown}\nin {} of {steps} steps:\n{session}\nAgain:\nTRANSPARENCY_SEED={seed} \
-         TRANSPARENCY_SESSIONS=1 cargo test -p mysql-proxy --test transparency {name}",
-        session.steps.len()
-    ))
+/// A session that is not the same in some mode.
+struct Finding {
+    seed: u64,
+    session: Session,
+    mode: Mode,
+    difference: Difference,
+}
+
+impl Finding {
+    /// Has the session of this seed.
+    fn of(lane: &mut Lane<'_>, seed: u64, is_mariadb: bool) -> Option<Self> {
+        let session = generator::session(seed, is_mariadb);
+        let direct = lane.directly(&session);
+        let can_have = |mode: &Mode| difference::cannot_have(*mode, &session).is_none();
+        let mut modes = Mode::ALL.into_iter().filter(can_have);
+        let (mode, difference) = modes
+            .find_map(|mode| Some((mode, difference(lane, seed, (&session, mode, &direct))?)))?;
+        Some(Self {
+            seed,
+            session,
+            mode,
+            difference,
+        })
+    }
+
+    /// In as few steps as show it.
+    fn shrunk(self, lane: &mut Lane<'_>) -> String {
+        let Self {
+            seed,
+            session,
+            mode,
+            difference: mut shown,
+        } = self;
+        let steps = session.steps.len();
+        let session = shrink::shrink(session, |session| {
+            let direct = lane.directly(session);
+            let found = difference(lane, seed, (session, mode, &direct));
+            found.map(|found| shown = found).is_some()
+        });
+        let left = session.steps.len();
+        format!("{mode:?} differs at {shown}in {left} of {steps} steps:\n{session}")
+    }
 }
 
 /// What a pooled session gets no answer to is left out of both sides.

@@ -21,7 +21,7 @@ pub(crate) const STATISTICS: &[u8] = b"Uptime: ";
 const LOCAL_INFILE: u8 = 0xfb;
 const PREPARE_OK_BYTES: usize = 12;
 /// A server that says nothing for so long says nothing more.
-const TIMEOUT: Duration = Duration::from_secs(20);
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A packet's sequence id and payload.
 pub(crate) type Packet = (u8, Vec<u8>);

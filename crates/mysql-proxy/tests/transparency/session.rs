@@ -37,15 +37,15 @@ impl Session {
             .any(|say| matches!(say, Say::KillQuery(By::Number)))
     }
 
-    /// Whether a statement ends it and others stand behind that one.
+    /// Whether a statement ends it.
+    pub(crate) fn ends_itself(&self) -> bool {
+        self.commands().any(|say| say.releases().is_some())
+    }
+
+    /// Whether others stand behind that one in the same text.
     pub(crate) fn is_broken_off(&self) -> bool {
-        const RELEASE: &[u8] = b"RELEASE";
-        self.commands().any(|say| {
-            let text = say.sql();
-            let mut words = text.windows(RELEASE.len());
-            let at = words.position(|word| word == RELEASE);
-            at.is_some_and(|at| text[at..].contains(&b';'))
-        })
+        let releases = self.commands().filter_map(Say::releases);
+        releases.into_iter().any(|rest| rest.contains(&b';'))
     }
 
     fn commands(&self) -> impl Iterator<Item = &Say> {
@@ -276,6 +276,16 @@ impl Say {
             Self::Prepare { sql, .. } => sql.as_bytes(),
             _ => b"",
         }
+    }
+
+    /// What follows a statement that ends the session.
+    fn releases(&self) -> Option<&[u8]> {
+        const RELEASE: &[u8] = b"COMMIT RELEASE";
+        let text = self.sql();
+        let at = text
+            .windows(RELEASE.len())
+            .position(|words| words == RELEASE)?;
+        Some(&text[at..])
     }
 
     /// COM_STATISTICS, whose answer is told from all others.
