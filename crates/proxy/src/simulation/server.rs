@@ -289,8 +289,14 @@ impl Connection<'_> {
             if self.strikes(Fault::Unasked) {
                 self.harm("says why it closes");
                 let words = err(4031, "The client was disconnected by the server");
-                self.reply(1, &words).await?;
-                sleep(Duration::from_millis(self.random.below(3000) as u64)).await;
+                let mut bytes = Vec::new();
+                put_payload(&mut bytes, 1, &words);
+                self.wire.send(&bytes).await?;
+                if self.random.one_in(2) {
+                    // What it said may have been taken for an answer.
+                    sleep(Duration::from_millis(self.random.below(3000) as u64)).await;
+                    self.harm("closes");
+                }
                 return Ok(());
             }
         }
