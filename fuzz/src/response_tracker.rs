@@ -1,4 +1,4 @@
-//! `ResponseTracker` against [`reference`], which reads the same packets one by one, each as a whole.
+//! `ResponseTracker` against [`mod@reference`], which reads the same packets one by one, each as a whole.
 
 mod reference;
 

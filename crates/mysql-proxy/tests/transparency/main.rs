@@ -92,7 +92,6 @@ fn compare(server: Server, name: &str) {
         let again = format!(
             "TRANSPARENCY_SEED={seed} TRANSPARENCY_SESSIONS=1 cargo test -p mysql-proxy --test transparency {name}"
         );
-        println!("a difference, which is made smaller now: {again}");
         panic!(
             "{}\nAgain:\n{again}",
             finding.shrunk(&mut routes.lane(LANES))
