@@ -275,6 +275,7 @@ impl Shared {
                 pause(&mut random, 50);
                 continue;
             };
+            connection.set_timeout(END).expect("it is a socket");
             if random.one_in(20) {
                 // It leaves before or behind the greeting.
                 if random.one_in(2) {
