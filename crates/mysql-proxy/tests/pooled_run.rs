@@ -326,8 +326,8 @@ impl Run {
             let [clients, idle] = [number(0)?, number(1)?];
             let there: usize = self.servers.iter().map(connections_of_users).sum();
             last = [clients, idle];
-            // Where one that died is replaced at a login, another login may count meanwhile and make one more.
-            (clients == 0 && idle == there && idle <= CONNECTIONS + 1).then_some(())
+            // Where those that died are replaced at logins, other logins may count meanwhile and make more.
+            (clients == 0 && idle == there && idle <= 2 * CONNECTIONS).then_some(())
         });
         assert!(
             is_quiet.is_some(),

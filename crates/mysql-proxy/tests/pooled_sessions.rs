@@ -618,6 +618,17 @@ fn a_greeting_that_is_said_again_is_not_shown_again() {
 }
 
 #[test]
+fn nobody_gets_diagnostics_of_anothers_statement() {
+    each_server(&[], |server| {
+        let (_script, proxy) = sharing(server, &[]);
+        let (mut one, mut other) = (connect(&proxy), connect(&proxy));
+        assert_eq!(code(other.query("SELECT missing")), Some(1054));
+        let diagnostics = one.query("GET DIAGNOSTICS CONDITION 1 @text = MESSAGE_TEXT");
+        assert_eq!(code(diagnostics), Some(1105));
+    });
+}
+
+#[test]
 fn with_never_clients_meet_what_others_left() {
     let server = MariaDb::start(&[]);
     let (_script, proxy) = sharing(&server, &["--proxy-pool-reset=never"]);

@@ -227,6 +227,7 @@ enum Kind {
     Drop,
     Explain,
     Flush,
+    Get,
     Insert,
     Load,
     Show,
@@ -253,6 +254,7 @@ impl Kind {
             b"CREATE" => Self::Create,
             b"DROP" => Self::Drop,
             b"FLUSH" => Self::Flush,
+            b"GET" => Self::Get,
             b"SHOW" => Self::Show,
             b"INSERT" | b"REPLACE" => Self::Insert,
             b"LOAD" => Self::Load,
@@ -271,6 +273,8 @@ impl Kind {
     /// What its responses do not tell.
     fn recall(self) -> Recall {
         match self {
+            // GET DIAGNOSTICS
+            Self::Get => Recall::WARNINGS | Recall::ROW_COUNT,
             Self::Insert => Recall::INSERTS,
             Self::Load => Recall::SETS_INSERT_ID,
             _ => Recall::empty(),

@@ -349,6 +349,13 @@ fn what_no_reset_undoes_is_pinned_for_good() {
 }
 
 #[test]
+fn diagnostics_are_those_of_an_earlier_statement() {
+    let effects = SessionEffects::of(b"GET CURRENT DIAGNOSTICS CONDITION 1 @a = MESSAGE_TEXT");
+    assert_eq!(effects.recall, Recall::WARNINGS | Recall::ROW_COUNT);
+    assert_eq!(effects.pin, Some(Pin::UntilReset("a user variable")));
+}
+
+#[test]
 fn questions_about_earlier_statements_are_seen() {
     for (expected, texts) in [
         (
