@@ -28,6 +28,8 @@ const SECONDS: u64 = 6;
 const PATIENCE: Duration = Duration::from_secs(2);
 /// For everything to end after its deadlines, on a machine that does a lot else. A server has a minute to check a password.
 const END: Duration = Duration::from_secs(60 + 30);
+/// Kinds of actions that somebody has done to their end.
+const ENOUGH: usize = PooledClient::ACTIONS.len() / 2;
 /// Buffers and Lua states that were needed stay.
 const GROWTH_MAX: u64 = 64 << 20;
 
@@ -147,9 +149,8 @@ impl Scene {
         let first = &wrong[..wrong.len().min(10)];
         assert!(wrong.is_empty(), "FAULT_RUN_SEED={seed}: {first:#?}");
         let done = locked(&shared.done);
-        let enough = PooledClient::ACTIONS.len() / 2;
         assert!(
-            done.len() > enough,
+            done.len() > ENOUGH,
             "the faults left too little room: {done:?}"
         );
         self.check_what_is_left(files, bytes);
@@ -158,7 +159,11 @@ impl Scene {
     /// One fault after the other, some of them at the same time.
     fn disturb(&mut self, shared: &Shared, until: Instant) {
         let mut random = Random::new(self.seed, CLIENTS);
-        while Instant::now() < until && locked(&shared.wrong).is_empty() {
+        let is_done = || locked(&shared.done).len() > ENOUGH;
+        // Where faults leave little room it takes longer until something was done.
+        while (Instant::now() < until || !is_done() && Instant::now() < until + END)
+            && locked(&shared.wrong).is_empty()
+        {
             let link = match random.below(3) {
                 0 => &self.to_proxy,
                 _ => &self.to_servers[random.below(self.to_servers.len())],
