@@ -1,5 +1,6 @@
 //! Takes operators in, on a thread and a runtime of its own: whatever clients do, the operator gets in.
 
+use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use backend::Stream;
 use backend::packet_io::write_packet;
 use protocol::response::{ErrPacket, error_code};
-use proxy::{AsyncListener, BindError, Control, Listener};
+use proxy::{AsyncListener, BindError, Control, InheritedSockets, Listener, ListenerHandle};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -31,15 +32,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Binds the listening address. No thread is started.
+    /// Binds the listening address, unless its socket is inherited. No thread is started.
     ///
     /// # Errors
     /// The address is in use, not ours, or may not be used by us.
-    pub fn bind(settings: Settings) -> Result<Self, BindError> {
+    pub fn bind(settings: Settings, inherited: &mut InheritedSockets) -> Result<Self, BindError> {
+        let (name, mode) = (settings.interface.name(), Listener::SOCKET_MODE);
         Ok(Self {
-            listener: Listener::bind(&settings.listen, Listener::SOCKET_MODE)?,
+            listener: Listener::open(name, &settings.listen, mode, inherited)?,
             settings,
         })
+    }
+
+    /// For those who hand its listening socket on.
+    pub fn listener(&self) -> ListenerHandle {
+        self.listener.handle(self.name())
     }
 
     /// The address that operators connect to, with the port that the system chose where port 0 was asked for.
@@ -52,7 +59,7 @@ impl Server {
         self.settings.interface.name()
     }
 
-    /// Serves operators to the end of the process.
+    /// Serves operators to the end of the process; those to come only until another process does.
     ///
     /// # Errors
     /// The system gives no thread or no event queue.
@@ -64,7 +71,15 @@ impl Server {
         thread::Builder::new().name(name).spawn(move || {
             runtime.block_on(async {
                 match AsyncListener::new(listener) {
-                    Ok(listener) => accept(&listener, &context).await,
+                    Ok(listener) => {
+                        tokio::select! {
+                            () = accept(&listener, &context) => {}
+                            () = context.control.shutdown().handed_over() => {}
+                        }
+                        drop(listener);
+                        // Operators who are here stay.
+                        pending::<()>().await;
+                    }
                     Err(error) => warn!("operators cannot be served: {error}"),
                 }
             });

@@ -14,6 +14,7 @@ use crate::daemon;
 use crate::fork::fork;
 use crate::log::Log;
 use crate::signals;
+use crate::upgrade::Inheritance;
 
 /// A worker that dies at once must not burn the processor.
 const PAUSE_SECONDS: u32 = 2;
@@ -37,8 +38,9 @@ pub(crate) enum Process {
 
 /// Splits off a worker, in whose process this returns at once; in the angel's it returns after the last worker's end.
 ///
-/// `is_daemon`: the angel lets standard output and error go; the first worker still has them.
-pub(crate) fn guard(log: &Log, is_daemon: bool) -> Result<Process> {
+/// `is_daemon`: the angel lets standard output and error go; the first worker still has them. It is also the one that
+/// relieves the process before this one; inherited sockets are for each.
+pub(crate) fn guard(log: &Log, is_daemon: bool, inheritance: &mut Inheritance) -> Result<Process> {
     let mut signals: SigSet = FORWARDED.into_iter().collect();
     signals.add(Signal::SIGCHLD);
     signals.add(Signal::SIGALRM);
@@ -50,6 +52,7 @@ pub(crate) fn guard(log: &Log, is_daemon: bool) -> Result<Process> {
             setsid().context("cannot start a session for the worker")?;
             return Ok(Process::Worker);
         };
+        inheritance.forget_predecessor();
         if is_daemon {
             daemon::leave_terminal()?;
         }

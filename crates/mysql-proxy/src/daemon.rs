@@ -71,10 +71,19 @@ fn exit_code(child: Pid) -> i32 {
     }
 }
 
+/// Standard input becomes `/dev/null`.
+pub(crate) fn leave_input() -> Result<()> {
+    dup2_stdin(null()?).context("cannot let standard input go")
+}
+
+fn null() -> Result<File> {
+    let null = File::options().read(true).write(true).open("/dev/null");
+    null.context("cannot open /dev/null")
+}
+
 /// Standard input, output and error become `/dev/null`.
 pub(crate) fn leave_terminal() -> Result<()> {
-    let null = File::options().read(true).write(true).open("/dev/null");
-    let null = null.context("cannot open /dev/null")?;
+    let null = null()?;
     dup2_stdin(&null)
         .and_then(|()| dup2_stdout(&null))
         .and_then(|()| dup2_stderr(&null))

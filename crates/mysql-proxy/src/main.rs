@@ -14,9 +14,11 @@ mod pid_file;
 mod playground;
 mod privileges;
 mod service;
+mod service_manager;
 mod settings;
 mod signals;
 mod tls;
+mod upgrade;
 
 use std::env;
 use std::ffi::OsString;
@@ -26,6 +28,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 
 use crate::options::Request;
+use crate::upgrade::Inheritance;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
@@ -41,10 +44,12 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &[OsString]) -> Result<ExitCode> {
-    match options::read(arguments)? {
+    let mut inheritance = Inheritance::accept()?;
+    let result = options::read(arguments).and_then(|request| match request {
         Request::Print(text) => print(&text),
-        Request::Run { options, warnings } => service::start(&options, &warnings),
-    }
+        Request::Run { options, warnings } => service::start(&options, &warnings, &mut inheritance),
+    });
+    result.inspect_err(|error| inheritance.fail(error))
 }
 
 fn print(text: &str) -> Result<ExitCode> {

@@ -405,6 +405,14 @@ pub(crate) struct TimeoutOptions {
     )]
     #[arg(value_parser = value::grace, allow_negative_numbers = true)]
     pub(crate) shutdown: Seconds,
+    /// How long clients may stay with the process that SIGUSR2 has replaced; then it stops as with SIGTERM
+    #[arg(
+        long = "upgrade-timeout",
+        value_name = "SECONDS",
+        default_value = "3600"
+    )]
+    #[arg(value_parser = value::grace, allow_negative_numbers = true)]
+    pub(crate) upgrade: Seconds,
 }
 
 #[derive(Debug, Args)]

@@ -7,23 +7,29 @@ use std::path::PathBuf;
 use std::process;
 
 use anyhow::{Context, Result};
+use nix::unistd::{Gid, Uid, chown};
 
 /// The id in decimal, without a newline; for its owner alone. Nothing where no file is wanted.
 #[derive(Debug, Clone)]
-pub(crate) struct PidFile(Option<PathBuf>);
+pub(crate) struct PidFile(pub(crate) Option<PathBuf>);
 
 impl PidFile {
     /// Writes the id of this process over whatever the file says.
-    pub(crate) fn write(path: Option<PathBuf>) -> Result<Self> {
-        if let Some(path) = &path {
-            let mut options = OpenOptions::new();
-            options.write(true).create(true).truncate(true).mode(0o600);
-            let written = options
-                .open(path)
-                .and_then(|mut file| write!(file, "{}", process::id()));
-            written.with_context(|| format!("cannot write the pid file {}", path.display()))?;
-        }
-        Ok(Self(path))
+    pub(crate) fn write(&self) -> Result<()> {
+        let Some(path) = &self.0 else { return Ok(()) };
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        let written = options
+            .open(path)
+            .and_then(|mut file| write!(file, "{}", process::id()));
+        written.with_context(|| format!("cannot write the pid file {}", path.display()))
+    }
+
+    /// The process that replaces this one writes there as that user.
+    pub(crate) fn give_to(&self, user: Uid, group: Gid) -> Result<()> {
+        let Some(path) = &self.0 else { return Ok(()) };
+        chown(path, Some(user), Some(group))
+            .with_context(|| format!("cannot give the pid file {} away", path.display()))
     }
 
     /// Removes the file, unless another process wrote its own id into it since.

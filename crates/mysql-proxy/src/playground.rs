@@ -18,7 +18,7 @@ use backend::{Address, Role};
 use clap::Parser;
 use clap::error::ErrorKind;
 use playground::{DATABASE, PASSWORD, Server, USER};
-use proxy::{Proxy, ScriptSettings, Settings, Shutdown};
+use proxy::{InheritedSockets, Proxy, ScriptSettings, Settings, Shutdown};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
@@ -93,7 +93,7 @@ impl RunningProxy {
             .collect::<Result<Vec<_>>>()?;
         let mut settings = Settings::new(Some(address(listen)?), backends);
         settings.script = Some(ScriptSettings::new(Some(script.to_owned())));
-        let proxy = Proxy::bind(settings).map_err(|error| {
+        let proxy = Proxy::bind(settings, &mut InheritedSockets::default()).map_err(|error| {
             anyhow!(
                 "{error}; --proxy-address={}:0 takes any free port",
                 host(listen.ip())

@@ -4,22 +4,30 @@ use anyhow::{Context, Result, anyhow, bail, ensure};
 use nix::unistd::{Uid, User, initgroups, setgid, setuid};
 
 use crate::log::Log;
+use crate::pid_file::PidFile;
 
-/// The user of that name, if this process may become it.
+/// The user of that name, if this process may become it or is it.
 pub(crate) fn find(name: &str) -> Result<User> {
+    let user = User::from_name(name).with_context(|| format!("--user: cannot look up {name}"))?;
+    let effective = Uid::effective();
+    let is_it = user.as_ref().is_some_and(|user| user.uid == effective);
     ensure!(
-        Uid::effective().is_root(),
+        effective.is_root() || is_it,
         "--user: only root can become another user"
     );
-    User::from_name(name)
-        .with_context(|| format!("--user: cannot look up {name}"))?
-        .ok_or_else(|| anyhow!("--user: there is no user {name}"))
+    user.ok_or_else(|| anyhow!("--user: there is no user {name}"))
 }
 
-/// Goes on as `user` with its groups alone, for all threads to come. The log file becomes the user's.
-pub(crate) fn drop_to(user: &User, log: &Log) -> Result<()> {
+/// Goes on as `user` with its groups alone, for all threads to come. The log and pid files become the user's.
+///
+/// Where the process is that user's already, as one is that replaces such a one, there is nothing to do.
+pub(crate) fn drop_to(user: &User, log: &Log, pid_file: &PidFile) -> Result<()> {
+    if Uid::effective() == user.uid && !user.uid.is_root() {
+        return Ok(());
+    }
     let failed = |what| format!("--user={}: cannot set {what}", user.name);
     log.give_to(user.uid, user.gid)?;
+    pid_file.give_to(user.uid, user.gid)?;
     let name = std::ffi::CString::new(user.name.as_str())?;
     initgroups(&name, user.gid).with_context(|| failed("the groups"))?;
     setgid(user.gid).with_context(|| failed("the group"))?;

@@ -3,6 +3,7 @@
 //! The order matters: what may fail for a wrong option comes first, forks come before threads, root is given up once
 //! nothing needs it any more, and the caller of a daemon is let go last.
 
+use std::mem;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -10,20 +11,26 @@ use admin::Server;
 use anyhow::{Context, Result, anyhow};
 use backend::{Address, Role};
 use nix::unistd::User;
-use proxy::{Control, Proxy};
+use proxy::{Control, InheritedSockets, ListenerHandle, Proxy};
 
 use crate::daemon::Caller;
 use crate::log::{Choice, Log};
 use crate::options::{ClientSslMode, Options, Plugin, ServerProxyProtocol, TlsOptions};
 use crate::pid_file::PidFile;
 use crate::settings::Settings;
-use crate::{angel, complain, daemon, log, open_files, privileges, signals, tls};
+use crate::upgrade::{Inheritance, Program, Upgrade};
+use crate::{angel, complain, daemon, log, open_files, privileges, service_manager, signals, tls};
 
 /// Where `syslog(3)` sends its lines on Linux.
 const SYSLOG_SOCKET: &str = "/dev/log";
 
 /// Serves until told to stop. An error is one line, which the log has too unless it is standard output.
-pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> {
+pub(crate) fn start(
+    options: &Options,
+    warnings: &[String],
+    inheritance: &mut Inheritance,
+) -> Result<ExitCode> {
+    let program = Program::current()?;
     let mut settings = Settings::new(options)?;
     let user = options
         .process
@@ -70,7 +77,13 @@ pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> 
         }
     }
 
-    let result = run(options, settings, user.as_ref(), &log);
+    let result = run(
+        options,
+        settings,
+        user.as_ref(),
+        &log,
+        (program, inheritance),
+    );
     if let Err(error) = &result
         && !log.is_stdout()
     {
@@ -80,14 +93,20 @@ pub(crate) fn start(options: &Options, warnings: &[String]) -> Result<ExitCode> 
     result
 }
 
-fn run(all: &Options, settings: Settings, user: Option<&User>, log: &Log) -> Result<ExitCode> {
+fn run(
+    all: &Options,
+    settings: Settings,
+    user: Option<&User>,
+    log: &Log,
+    (program, inheritance): (Program, &mut Inheritance),
+) -> Result<ExitCode> {
     let options = &all.process;
     let caller = match options.daemon {
         true => daemon::detach()?,
         false => Caller::none(),
     };
     if options.keepalive
-        && let angel::Process::Angel(code) = angel::guard(log, caller.waits())?
+        && let angel::Process::Angel(code) = angel::guard(log, caller.waits(), inheritance)?
     {
         return Ok(code);
     }
@@ -99,22 +118,26 @@ fn run(all: &Options, settings: Settings, user: Option<&User>, log: &Log) -> Res
         ..
     } = settings;
     let backends = proxy.backends.clone();
-    // Their texts have their sources already.
-    let proxy = Proxy::bind(proxy).map_err(|error| anyhow!("{error}"))?;
-    let operators = operators.into_iter().map(Server::bind);
-    let operators = operators
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| anyhow!("{error}"))?;
-    let http = http.as_deref().map(telemetry::Server::bind).transpose();
-    let http = http.context("--http-address")?;
-    let pid_file = PidFile::write(pid_file)?;
+    let servers = Servers::bind(proxy, operators, http, &mut inheritance.sockets)?;
+    let unused = mem::take(&mut inheritance.sockets);
+    for address in unused.addresses() {
+        tracing::warn!(
+            "the inherited socket at {address} is closed: no option says to listen there"
+        );
+    }
+    drop(unused);
+    let pid_file = PidFile(pid_file);
+    // The process that this one replaces may still go on: until then the file is that one's.
+    if !inheritance.has_predecessor() {
+        pid_file.write()?;
+    }
     let served = user
-        .map_or(Ok(()), |user| privileges::drop_to(user, log))
+        .map_or(Ok(()), |user| privileges::drop_to(user, log, &pid_file))
         .and_then(|()| {
             serve(
-                (proxy, operators, http),
+                servers,
                 &backends,
-                caller,
+                (caller, program, inheritance),
                 (log, &all.tls),
                 &pid_file,
             )
@@ -129,17 +152,62 @@ fn run(all: &Options, settings: Settings, user: Option<&User>, log: &Log) -> Res
     Ok(ExitCode::SUCCESS)
 }
 
+/// Everything that listens, before it serves.
+struct Servers {
+    proxy: Proxy,
+    operators: Vec<Server>,
+    http: Option<telemetry::Server>,
+}
+
+impl Servers {
+    fn bind(
+        proxy: proxy::Settings,
+        operators: Vec<admin::Settings>,
+        http: Option<Address>,
+        inherited: &mut InheritedSockets,
+    ) -> Result<Self> {
+        // The errors' texts have their sources already.
+        let proxy = Proxy::bind(proxy, inherited).map_err(|error| anyhow!("{error}"))?;
+        let operators = operators
+            .into_iter()
+            .map(|settings| Server::bind(settings, inherited))
+            .collect::<Result<_, _>>()
+            .map_err(|error| anyhow!("{error}"))?;
+        let http = http.map(|address| telemetry::Server::bind(&address, inherited));
+        let http = http.transpose();
+        Ok(Self {
+            proxy,
+            operators,
+            http: http.map_err(|error| anyhow!("--http-address: {error}"))?,
+        })
+    }
+
+    fn listeners(&self) -> Vec<ListenerHandle> {
+        let operators = self.operators.iter().map(Server::listener);
+        let http = self.http.iter().map(telemetry::Server::listener);
+        let proxy = self.proxy.listener();
+        proxy.into_iter().chain(operators).chain(http).collect()
+    }
+}
+
 /// Returns once the proxy was told to stop and its last session ended.
 ///
 /// Signals are listened for before anyone is told that the process is ready to get them.
 fn serve(
-    (proxy, operators, http): (Proxy, Vec<Server>, Option<telemetry::Server>),
+    servers: Servers,
     backends: &[(Address, Role)],
-    caller: Caller,
+    (caller, program, inheritance): (Caller, Program, &mut Inheritance),
     (log, tls): (&Log, &TlsOptions),
     pid_file: &PidFile,
 ) -> Result<()> {
+    let listeners = servers.listeners();
+    let Servers {
+        proxy,
+        operators,
+        http,
+    } = servers;
     let (shutdown, address) = (proxy.shutdown(), proxy.local_address());
+    let upgrade = Upgrade::new(program, listeners, shutdown.clone());
     let service = proxy.into_service().context("the proxy cannot run")?;
     let (control, tls) = (service.control(), tls.clone());
     let has_tls = address.is_some();
@@ -149,18 +217,29 @@ fn serve(
         }
     };
     let stop = move || shutdown.drain();
-    signals::listen(log.clone(), pid_file.clone(), stop, reload)?;
+    let upgrade = move || upgrade.begin();
+    signals::listen(log.clone(), pid_file.clone(), stop, reload, upgrade)?;
     announce(address, &operators, backends);
     for operator in operators {
         let started = operator.start(service.control());
         started.context("operators cannot be served")?;
     }
     if let Some(http) = http {
-        tracing::info!("http-server listening on port {}", http.local_address()?);
+        tracing::info!("http-server listening on port {}", http.local_address());
         let started = http.start(service.control());
         started.context("metrics cannot be served")?;
     }
+    if inheritance.has_predecessor() {
+        inheritance.relieve()?;
+        // There is no way back any more.
+        if let Err(error) = pid_file.write() {
+            tracing::warn!("{error:#}: it still names the process before this one");
+        }
+    }
     caller.release()?;
+    service_manager::ready();
+    let control = service.control();
+    service_manager::watch(move |silence| control.beats_within(silence))?;
     service.run().context("the proxy cannot run")
 }
 

@@ -33,7 +33,7 @@ pub(crate) struct Settings {
     /// What listens for operators.
     pub(crate) operators: Vec<admin::Settings>,
     /// Where metrics are served.
-    pub(crate) http: Option<String>,
+    pub(crate) http: Option<Address>,
     /// Where the log goes; a path is absolute.
     pub(crate) log: Choice,
     /// Absolute.
@@ -132,6 +132,7 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     settings.read_timeout = timeouts.read.0.unwrap_or(settings.read_timeout);
     settings.write_timeout = timeouts.write.0.unwrap_or(settings.write_timeout);
     settings.shutdown_timeout = timeouts.shutdown;
+    settings.handover_timeout = timeouts.upgrade;
     settings.pool_wait = all.pool.wait;
     settings.pool_reset = match all.pool.reset {
         PoolResetOption::Auto => PoolReset::Auto,
@@ -205,7 +206,7 @@ fn operators(options: &Options, base: &Path) -> Result<Vec<admin::Settings>> {
 }
 
 /// A name that is no host's own may be anything: only addresses and `localhost` count as this host.
-fn http(options: &OperatorOptions) -> Result<Option<String>> {
+fn http(options: &OperatorOptions) -> Result<Option<Address>> {
     let Some(address) = &options.http_address else {
         return Ok(None);
     };
@@ -218,10 +219,7 @@ fn http(options: &OperatorOptions) -> Result<Option<String>> {
         "--http-address: {address} can be reached from other hosts, without login and without TLS; give a loopback address, or \
          --http-allow-remote too"
     );
-    Ok(Some(match address.target() {
-        Target::Ip(ip, port) => std::net::SocketAddr::new(*ip, *port).to_string(),
-        _ => address.to_string(),
-    }))
+    Ok(Some(address.clone()))
 }
 
 fn account(options: &OperatorOptions, plugin: &str) -> Result<Account> {

@@ -1,5 +1,5 @@
 //! What the signals to a serving process do: SIGTERM and SIGINT end it, SIGHUP opens the log file again and reads
-//! certificates again.
+//! certificates again, SIGUSR2 has another process take over.
 
 use std::thread;
 
@@ -10,16 +10,18 @@ use signal_hook::iterator::Signals;
 
 use crate::log::Log;
 use crate::pid_file::PidFile;
+use crate::service_manager;
 
 /// Starts the thread that waits for signals.
 ///
-/// SIGHUP calls `reload`. The first SIGTERM or SIGINT calls `stop`; the next one ends the process where it stands, with exit code 0: it was
+/// SIGHUP calls `reload`, SIGUSR2 `upgrade`. The first SIGTERM or SIGINT calls `stop`; the next one ends the process where it stands, with exit code 0: it was
 /// asked for, so nothing may start the process again.
 pub(crate) fn listen(
     log: Log,
     pid_file: PidFile,
     stop: impl FnOnce() + Send + 'static,
     reload: impl Fn() + Send + 'static,
+    upgrade: impl Fn() + Send + 'static,
 ) -> Result<()> {
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP, SIGUSR1, SIGUSR2])
         .context("cannot install the signal handlers")?;
@@ -34,6 +36,7 @@ pub(crate) fn listen(
                 SIGTERM | SIGINT => match stop.take() {
                     Some(stop) => {
                         tracing::info!("Initiating shutdown, requested from signal handler");
+                        service_manager::stopping();
                         stop();
                     }
                     None => leave(&log, &pid_file),
@@ -42,6 +45,7 @@ pub(crate) fn listen(
                     reopen(&log);
                     reload();
                 }
+                SIGUSR2 => upgrade(),
                 other => {
                     let name = Signal::try_from(other).map_or("the signal", Signal::as_str);
                     tracing::info!("{name} means nothing here and is ignored");

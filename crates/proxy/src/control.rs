@@ -3,13 +3,14 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use backend::{AddError, Address, Availability, Backend, Backends, Role, SocketAddress};
 use protocol::Capabilities;
 use script::{Connection, Decision, Hold, Hook, LoadError, Loaded, Login, Peer, VersionReport};
 use tracing::{info, warn};
 
-use crate::counters::{Status, Work};
+use crate::counters::{Status, Work, WorkerReport};
 use crate::register::SessionReport;
 use crate::scripts::SharedState;
 use crate::session::Context;
@@ -50,6 +51,16 @@ impl Control {
     /// What was done for clients so far.
     pub fn work(&self) -> Work {
         self.0.counters.work()
+    }
+
+    /// How each worker does.
+    pub fn workers(&self) -> Vec<WorkerReport> {
+        self.0.counters.workers()
+    }
+
+    /// Every worker got to its other tasks within that time.
+    pub fn beats_within(&self, time: Duration) -> bool {
+        self.workers().iter().all(|worker| worker.lag < time)
     }
 
     /// All sessions, the oldest first.

@@ -11,13 +11,16 @@ use std::time::Duration;
 
 use protocol::Command;
 use protocol::response_tracker::Summary;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 /// Upper bounds of the histograms' buckets, in microseconds; what took longer is in one more.
 pub const DURATION_BUCKETS: [u64; 16] = [
     50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
     1_000_000, 5_000_000, 30_000_000,
 ];
+
+/// Between two beats of a worker.
+const BEAT: Duration = Duration::from_secs(1);
 
 /// Counted by whoever does it.
 #[derive(Debug)]
@@ -70,6 +73,13 @@ pub struct BackendWork {
     pub durations: Durations,
 }
 
+/// How one worker does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WorkerReport {
+    /// How late it lately got to a task whose time had come: hooks of scripts and other sessions went first.
+    pub lag: Duration,
+}
+
 /// A histogram.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Durations {
@@ -104,6 +114,16 @@ pub(crate) struct WorkerCounters {
     errors: Mutex<BTreeMap<u16, u64>>,
     /// By index; made when the first query goes there.
     backends: Box<[OnceLock<Box<BackendCounters>>]>,
+    beat: Beat,
+}
+
+/// A worker's task that is due again and again.
+#[derive(Debug, Default)]
+struct Beat {
+    /// When it last ran, in microseconds since the start; 0 before the first time.
+    at: AtomicU64,
+    /// How late that was, in microseconds.
+    late: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -123,6 +143,7 @@ impl WorkerCounters {
             backends: (0..backend::limits::BACKENDS_MAX)
                 .map(|_| OnceLock::new())
                 .collect(),
+            beat: Beat::default(),
         }
     }
 
@@ -214,6 +235,35 @@ impl Counters {
         self.workers.get(index)
     }
 
+    /// Notes again and again that this worker gets to its tasks. The calling task is the worker's.
+    pub(crate) async fn beat(&self, worker: usize) {
+        let Some(WorkerCounters { beat, .. }) = self.workers.get(worker) else {
+            return;
+        };
+        let mut due = Instant::now();
+        loop {
+            let now = Instant::now();
+            let micros = |time: Duration| time.as_micros() as u64;
+            beat.late.store(micros(now - due), Ordering::Relaxed);
+            beat.at.store(micros(now - self.started), Ordering::Relaxed);
+            due = now + BEAT;
+            sleep_until(due).await;
+        }
+    }
+
+    pub(crate) fn workers(&self) -> Vec<WorkerReport> {
+        let report = |worker: &WorkerCounters| {
+            let Beat { at, late } = &worker.beat;
+            let at = Duration::from_micros(at.load(Ordering::Relaxed));
+            let silent = self.started.elapsed().saturating_sub(at);
+            let late = Duration::from_micros(late.load(Ordering::Relaxed));
+            WorkerReport {
+                lag: late.max(silent.saturating_sub(BEAT)),
+            }
+        };
+        self.workers.iter().map(report).collect()
+    }
+
     /// `clients` are those that are served now.
     pub(crate) fn status(&self, clients: usize) -> Status {
         Status {
@@ -244,6 +294,28 @@ fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_does_not_get_to_its_tasks_lags() {
+        let counters = Counters::new(1);
+        let lag = || counters.workers()[0].lag;
+        let beats = async {
+            tokio::time::sleep(BEAT * 3).await;
+            assert!(lag() < BEAT);
+            // Nobody else runs while the clock goes on.
+            tokio::time::advance(BEAT * 5).await;
+            assert!(lag() >= BEAT * 4, "{:?}", lag());
+            tokio::time::sleep(BEAT / 2).await;
+            assert!(lag() >= BEAT * 4, "as late as it was: {:?}", lag());
+            tokio::time::sleep(BEAT).await;
+            assert!(lag() < BEAT, "{:?}", lag());
+        };
+        tokio::select! {
+            biased;
+            () = beats => {}
+            () = counters.beat(0) => {}
+        }
+    }
 
     #[test]
     fn workers_are_summed_up() {

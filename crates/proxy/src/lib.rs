@@ -3,7 +3,8 @@
 //! Knows nothing of command lines and of files.
 //!
 //! * [`Proxy`]: binds; [`Service`]: runs until it is told to stop; [`Control`]: for those who watch and steer it
-//! * [`listener`]: takes clients in and deals them to workers; [`admission`]: who is let in
+//! * [`listener`]: takes clients in and deals them to workers; [`admission`]: who is let in;
+//!   [`inherited_sockets`]: what it may listen with
 //! * [`worker`]: threads, each with a runtime of its own; a session lives and dies on one
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
@@ -17,6 +18,7 @@ mod buffer;
 mod compression;
 mod control;
 mod counters;
+mod inherited_sockets;
 pub mod limits;
 mod listener;
 mod register;
@@ -33,6 +35,7 @@ mod worker;
 
 use std::io;
 use std::os::unix::net::UnixStream;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -42,8 +45,9 @@ pub use compression::{CompressionSettings, ServerCompression};
 pub use control::{
     Control, OperatorConnection, OperatorScript, ScriptAnswer, ScriptReport, ScriptSource,
 };
-pub use counters::{BackendWork, DURATION_BUCKETS, Durations, Status, Work};
-pub use listener::{AsyncListener, BindError, Listener};
+pub use counters::{BackendWork, DURATION_BUCKETS, Durations, Status, Work, WorkerReport};
+pub use inherited_sockets::InheritedSockets;
+pub use listener::{AsyncListener, BindError, Listener, ListenerHandle};
 pub use register::{Activity, SessionReport};
 pub use scripts::ScriptSettings;
 pub use settings::{PoolReset, Settings};
@@ -58,6 +62,10 @@ use crate::worker::Workers;
 
 /// What sessions get for their last words once their time is up.
 const LAST_WORDS: Duration = Duration::from_secs(3);
+/// Of the listener, among others.
+const NAME: &str = "proxy";
+/// Between two log lines that say how many sessions are left.
+const PROGRESS: Duration = Duration::from_secs(10);
 
 /// A proxy whose port is bound and that serves nobody yet.
 #[derive(Debug)]
@@ -75,17 +83,15 @@ pub struct Service {
 }
 
 impl Proxy {
-    /// Binds the listening address. No thread is started: a caller may still fork or give up privileges.
+    /// Binds the listening address, unless its socket is inherited. No thread is started: a caller may still fork or give
+    /// up privileges.
     ///
     /// # Errors
     /// The address is in use, not ours, or may not be used by us.
-    pub fn bind(settings: Settings) -> Result<Self, BindError> {
+    pub fn bind(settings: Settings, inherited: &mut InheritedSockets) -> Result<Self, BindError> {
+        let open = |address| Listener::open(NAME, address, settings.socket_mode, inherited);
         Ok(Self {
-            listener: settings
-                .listen
-                .as_ref()
-                .map(|address| Listener::bind(address, settings.socket_mode))
-                .transpose()?,
+            listener: settings.listen.as_ref().map(open).transpose()?,
             settings,
             shutdown: Shutdown::new(),
         })
@@ -94,6 +100,11 @@ impl Proxy {
     /// The address that clients connect to, with the port that the system chose where port 0 was asked for.
     pub fn local_address(&self) -> Option<String> {
         self.listener.as_ref().map(Listener::local_address)
+    }
+
+    /// For those who hand its listening socket on.
+    pub fn listener(&self) -> Option<ListenerHandle> {
+        Some(self.listener.as_ref()?.handle(NAME))
     }
 
     /// A handle for signal handlers and tests.
@@ -132,7 +143,8 @@ impl Service {
     }
 
     /// Serves until [`Shutdown::drain`] was called and the last session ended, at the latest when `shutdown_timeout` and
-    /// a few seconds for last words have passed.
+    /// a few seconds for last words have passed. After [`Shutdown::hand_over`] clients to come are left to another
+    /// process, and `handover_timeout` later it drains.
     ///
     /// # Errors
     /// The system gives no thread or no event queue.
@@ -147,17 +159,23 @@ impl Service {
                 if let Some(listener) = &listener {
                     listener.accept_into(&workers, &context, &stopped);
                 }
-                // Whoever comes from now on is refused by the system.
+                // Whoever comes from now on is refused by the system, or another process's client.
                 drop(listener);
             })?;
             runtime.block_on(async {
                 tokio::spawn(watch_backends(Arc::clone(&context)));
-                context.shutdown.draining().await;
+                tokio::select! {
+                    () = context.shutdown.draining() => {}
+                    () = context.shutdown.handed_over() => {}
+                }
             });
             drop(stop);
             // The last client that it accepted is on its way to a worker. A panic of it is in the log.
             let _ = acceptor.join();
-            runtime.block_on(drain(&context));
+            runtime.block_on(async {
+                see_off(&context).await;
+                drain(&context).await;
+            });
             // A look-up of a name may still be blocked, for as long as the resolver likes.
             runtime.shutdown_background();
             Ok(())
@@ -184,6 +202,28 @@ async fn watch_backends(context: Arc<Context>) {
     }
 }
 
+/// Sessions that another process cannot take end when their clients like, or when the time is up.
+async fn see_off(context: &Context) {
+    let Context {
+        settings, shutdown, ..
+    } = context;
+    let patience = settings.handover_timeout;
+    let ended = async {
+        tokio::select! {
+            () = shutdown.drained() => {}
+            () = shutdown.draining() => {}
+        }
+    };
+    if timeout(patience, with_progress(shutdown, ended))
+        .await
+        .is_err()
+    {
+        let n = shutdown.clients();
+        info!("{n} sessions are left after {patience:?}: they are told to stop");
+    }
+    shutdown.drain();
+}
+
 async fn drain(context: &Context) {
     let Context {
         settings, shutdown, ..
@@ -193,7 +233,8 @@ async fn drain(context: &Context) {
         0 => return,
         n => info!("draining {n} sessions: busy ones have {patience:?} to finish"),
     }
-    if timeout(patience, shutdown.drained()).await.is_ok() {
+    let drained = with_progress(shutdown, shutdown.drained());
+    if timeout(patience, drained).await.is_ok() {
         return;
     }
     let n = shutdown.clients();
@@ -201,4 +242,14 @@ async fn drain(context: &Context) {
     shutdown.expire();
     // Those who do not even take their last words are cut off with their worker.
     let _ = timeout(LAST_WORDS, shutdown.drained()).await;
+}
+
+/// Says now and then how many sessions `end` still waits for.
+async fn with_progress(shutdown: &Shutdown, end: impl Future<Output = ()>) {
+    let mut end = pin!(end);
+    let first = shutdown.clients();
+    while timeout(PROGRESS, &mut end).await.is_err() {
+        let n = shutdown.clients();
+        info!("{n} of {first} sessions are left");
+    }
 }

@@ -5,8 +5,10 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream as StdUnixStream};
+use std::os::unix::net::UnixStream as StdUnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
 
@@ -15,12 +17,13 @@ use protocol::packet::put_payload;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::{Errno, write};
 use rustix::net::{SocketFlags, acceptfrom_with};
-use socket2::{Domain, Protocol, SockAddr, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Type};
 use thiserror::Error;
 use tokio::net::{TcpStream, UnixStream};
 use tracing::{debug, warn};
 
 use crate::admission::Admission;
+use crate::inherited_sockets::InheritedSockets;
 use crate::session::Context;
 use crate::session::error::Refusal;
 use crate::worker::{Dealt, Workers};
@@ -38,12 +41,26 @@ pub struct BindError {
     source: io::Error,
 }
 
-/// A bound socket. A Unix socket's file goes with it.
+/// A socket that listens. A Unix socket's file goes with it.
 #[derive(Debug)]
 pub struct Listener {
-    socket: OwnedFd,
+    socket: Arc<Socket>,
     local_address: String,
+}
+
+/// What another process can be given of a [`Listener`], while that one listens.
+#[derive(Debug, Clone)]
+pub struct ListenerHandle {
+    name: &'static str,
+    socket: Weak<Socket>,
+}
+
+#[derive(Debug)]
+struct Socket {
+    fd: OwnedFd,
     unix_path: Option<PathBuf>,
+    /// The file at `unix_path` goes when the socket is closed.
+    owns_file: AtomicBool,
 }
 
 /// A client as it was accepted, not yet on any worker.
@@ -75,8 +92,8 @@ impl AsyncListener {
     /// # Errors
     /// The system's.
     pub fn new(listener: Listener) -> io::Result<Self> {
-        let socket = listener.socket.try_clone()?;
-        let socket = match listener.unix_path {
+        let socket = listener.socket.fd.try_clone()?;
+        let socket = match listener.socket.unix_path {
             Some(_) => AsyncSocket::Unix(tokio::net::UnixListener::from_std(socket.into())?),
             None => AsyncSocket::Tcp(tokio::net::TcpListener::from_std(socket.into())?),
         };
@@ -127,26 +144,72 @@ impl Listener {
     /// As a server's own socket: who may connect is the directory's business.
     pub const SOCKET_MODE: u32 = 0o777;
 
-    /// Binds and listens; a Unix socket's file gets `socket_mode`.
+    /// Listens with the inherited socket for `address`, or else binds one; its Unix socket's file gets `socket_mode`.
+    ///
+    /// `name` tells this listener from others with the address.
     ///
     /// # Errors
     /// See [`BindError`].
-    pub fn bind(address: &Address, socket_mode: u32) -> Result<Self, BindError> {
+    pub fn open(
+        name: &str,
+        address: &Address,
+        socket_mode: u32,
+        inherited: &mut InheritedSockets,
+    ) -> Result<Self, BindError> {
         let error = |source| BindError {
             address: address.to_string(),
             source,
         };
-        match address.target() {
-            Target::Unix(path) => bind_unix(path, socket_mode).map_err(error),
-            Target::Ip(ip, port) => bind_tcp(SocketAddr::new(*ip, *port), address).map_err(error),
+        let at = match address.target() {
+            Target::Unix(path) => {
+                return match inherited.take(name, &SockAddr::unix(path).map_err(error)?) {
+                    Some((fd, owns_file)) => Ok(Self::at_file(fd, path, owns_file)),
+                    None => bind_unix(path, socket_mode).map_err(error),
+                };
+            }
+            Target::Ip(ip, port) => SocketAddr::new(*ip, *port),
             Target::Name(host, port) => {
                 let mut found = std::net::ToSocketAddrs::to_socket_addrs(&(host.as_str(), *port))
                     .map_err(error)?;
-                let first = found
-                    .next()
-                    .ok_or_else(|| error(io::ErrorKind::AddrNotAvailable.into()))?;
-                bind_tcp(first, address).map_err(error)
+                let first = found.next();
+                first.ok_or_else(|| error(io::ErrorKind::AddrNotAvailable.into()))?
             }
+        };
+        let socket = match inherited.take(name, &at.into()) {
+            Some((fd, _)) => Ok(TcpListener::from(fd)),
+            None => bind_tcp(at),
+        };
+        let local_address = |socket: &TcpListener| match at.port() {
+            0 => Ok(socket.local_addr()?.to_string()),
+            _ => Ok(address.to_string()),
+        };
+        let socket = socket.map_err(error)?;
+        Ok(Self {
+            local_address: local_address(&socket).map_err(error)?,
+            socket: Arc::new(Socket {
+                fd: socket.into(),
+                unix_path: None,
+                owns_file: AtomicBool::new(false),
+            }),
+        })
+    }
+
+    fn at_file(fd: OwnedFd, path: &Path, owns_file: bool) -> Self {
+        Self {
+            socket: Arc::new(Socket {
+                fd,
+                unix_path: Some(path.to_owned()),
+                owns_file: AtomicBool::new(owns_file),
+            }),
+            local_address: path.display().to_string(),
+        }
+    }
+
+    /// For those who hand its socket on, under this name.
+    pub fn handle(&self, name: &'static str) -> ListenerHandle {
+        ListenerHandle {
+            name,
+            socket: Arc::downgrade(&self.socket),
         }
     }
 
@@ -189,10 +252,10 @@ impl Listener {
 
     fn accept(&self) -> Result<Accepted, Errno> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let (socket, peer) = acceptfrom_with(&self.socket, flags)?;
+        let (socket, peer) = acceptfrom_with(&self.socket.fd, flags)?;
         Ok(Accepted {
             socket,
-            is_unix: self.unix_path.is_some(),
+            is_unix: self.socket.unix_path.is_some(),
             peer: peer.and_then(|peer| peer.try_into().ok()),
         })
     }
@@ -200,7 +263,7 @@ impl Listener {
     /// False when it is time to stop.
     fn wait_for_client(&self, stop: &StdUnixStream) -> bool {
         let mut events = [
-            PollFd::new(&self.socket, PollFlags::IN),
+            PollFd::new(&self.socket.fd, PollFlags::IN),
             PollFd::new(stop, PollFlags::IN),
         ];
         match poll(&mut events, None) {
@@ -213,9 +276,31 @@ impl Listener {
     }
 }
 
-impl Drop for Listener {
+impl ListenerHandle {
+    /// What the listener is for.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// Its socket, and whether the Unix socket's file goes with it. `None` when it listens no more.
+    pub fn socket(&self) -> Option<(OwnedFd, bool)> {
+        let socket = self.socket.upgrade()?;
+        let fd = socket.fd.try_clone().ok()?;
+        Some((fd, socket.owns_file.load(Ordering::Relaxed)))
+    }
+
+    /// Another process has the socket: the file of a Unix socket stays when this one closes it.
+    pub fn leave_file(&self) {
+        if let Some(socket) = self.socket.upgrade() {
+            socket.owns_file.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+impl Drop for Socket {
     fn drop(&mut self) {
         if let Some(path) = &self.unix_path
+            && self.owns_file.load(Ordering::Relaxed)
             && let Err(error) = fs::remove_file(path)
         {
             debug!("cannot remove {}: {error}", path.display());
@@ -243,43 +328,29 @@ fn is_shortage(error: Errno) -> bool {
     [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM].contains(&error)
 }
 
-fn bind_tcp(socket_address: SocketAddr, address: &Address) -> io::Result<Listener> {
-    let domain = Domain::for_address(socket_address);
-    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let domain = Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
     if domain == Domain::IPV6 {
         // `[::]:4040` takes IPv4 clients too.
         socket.set_only_v6(false)?;
     }
-    socket.bind(&socket_address.into())?;
+    socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
-    let listener = TcpListener::from(socket);
-    let local_address = match socket_address.port() {
-        0 => listener.local_addr()?.to_string(),
-        _ => address.to_string(),
-    };
-    Ok(Listener {
-        socket: listener.into(),
-        local_address,
-        unix_path: None,
-    })
+    Ok(socket.into())
 }
 
 /// Nobody connects before the mode is set.
 fn bind_unix(path: &Path, mode: u32) -> io::Result<Listener> {
     remove_stale_socket(path)?;
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
     socket.listen(BACKLOG)?;
-    let listener = UnixListener::from(OwnedFd::from(socket));
-    listener.set_nonblocking(true)?;
-    Ok(Listener {
-        socket: listener.into(),
-        local_address: path.display().to_string(),
-        unix_path: Some(path.to_owned()),
-    })
+    socket.set_nonblocking(true)?;
+    Ok(Listener::at_file(socket.into(), path, true))
 }
 
 /// A socket that a killed process left behind; never a file of another kind, never a socket that answers.
@@ -300,17 +371,31 @@ fn remove_stale_socket(path: &Path) -> io::Result<()> {
 
 /// Connects without waiting.
 fn probe_unix(path: &Path) -> io::Result<()> {
-    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let socket = socket2::Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixListener;
+
     use super::*;
 
+    fn open(
+        address: &str,
+        mode: u32,
+        inherited: &mut InheritedSockets,
+    ) -> Result<Listener, BindError> {
+        Listener::open("proxy", &address.parse().unwrap(), mode, inherited)
+    }
+
     fn bind(address: &str) -> Result<Listener, BindError> {
-        Listener::bind(&address.parse().unwrap(), Listener::SOCKET_MODE)
+        open(
+            address,
+            Listener::SOCKET_MODE,
+            &mut InheritedSockets::default(),
+        )
     }
 
     #[test]
@@ -335,7 +420,7 @@ mod tests {
         assert!(bind(text).unwrap_err().to_string().contains("in use"));
         drop(listener);
         assert!(!path.exists());
-        let listener = Listener::bind(&text.parse().unwrap(), 0o660).unwrap();
+        let listener = open(text, 0o660, &mut InheritedSockets::default()).unwrap();
         let mode = fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o660);
         drop(listener);
@@ -343,5 +428,27 @@ mod tests {
         fs::write(&path, "precious").unwrap();
         assert!(bind(text).unwrap_err().to_string().contains("no socket"));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
+    }
+    #[test]
+    fn a_socket_goes_on_in_another_listener() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("s");
+        let file = path.to_str().unwrap();
+        for address in ["127.0.0.1:0", "localhost:0", file] {
+            let first = bind(address).unwrap();
+            let handle = first.handle("proxy");
+            let (fd, owns_file) = handle.socket().unwrap();
+            assert_eq!(owns_file, address == file);
+            let mut inherited = InheritedSockets::default();
+            inherited.add(handle.name(), fd, owns_file).unwrap();
+            let second = open(address, 0o777, &mut inherited).unwrap();
+            assert_eq!(second.local_address(), first.local_address());
+            handle.leave_file();
+            drop(first);
+            assert!(handle.socket().is_none());
+            assert_eq!(path.exists(), address == file);
+            assert!(second.accept().is_err_and(|error| error == Errno::AGAIN));
+        }
+        assert!(!path.exists());
     }
 }

@@ -55,6 +55,8 @@ pub struct Settings {
     pub write_timeout: Duration,
     /// What running commands and open transactions get when the proxy is told to stop.
     pub shutdown_timeout: Duration,
+    /// How long sessions go on when another process takes the clients to come; then they are told to stop.
+    pub handover_timeout: Duration,
     /// A command whose script wants an idle connection, and there is none; zero to close the client at once.
     pub pool_wait: Duration,
     /// How a connection from the pool becomes the client's.
@@ -87,6 +89,7 @@ impl Settings {
             read_timeout: 8 * hours,
             write_timeout: 8 * hours,
             shutdown_timeout: Duration::from_secs(10),
+            handover_timeout: hours,
             pool_wait: Duration::from_secs(10),
             pool_reset: PoolReset::Auto,
             script: None,

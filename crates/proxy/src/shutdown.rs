@@ -29,13 +29,16 @@ pub(crate) enum Phase {
     BackendTaken,
 }
 
-/// Tells a running proxy to stop: no new connections, idle sessions at once, busy ones get `shutdown_timeout`.
+/// Tells a running proxy to stop: no new connections, idle sessions at once, busy ones get `shutdown_timeout`. Or to make
+/// way for another process: no new connections, sessions get `handover_timeout` to end by themselves before that.
 #[derive(Debug, Clone)]
 pub struct Shutdown(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     phase: watch::Sender<Phase>,
+    /// Another process takes the clients to come.
+    handed_over: watch::Sender<bool>,
     next_id: AtomicU64,
     sessions: Mutex<BTreeMap<u64, Arc<Entry>>>,
     /// How many tickets there are, for those who wait for none.
@@ -62,6 +65,7 @@ impl Shutdown {
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
             phase: watch::Sender::new(Phase::Running),
+            handed_over: watch::Sender::new(false),
             next_id: AtomicU64::new(1),
             sessions: Mutex::default(),
             count: watch::Sender::new(0),
@@ -71,6 +75,18 @@ impl Shutdown {
     /// Starts the drain. A second call changes nothing.
     pub fn drain(&self) {
         self.advance(Phase::Draining);
+    }
+
+    /// Another process has the listening sockets: clients to come are its. Sessions go on.
+    pub fn hand_over(&self) {
+        self.0.handed_over.send_replace(true);
+    }
+
+    /// Resolves when another process has the listening sockets.
+    pub async fn handed_over(&self) {
+        let mut handed_over = self.0.handed_over.subscribe();
+        // The sender lives as long as `self`.
+        let _ = handed_over.wait_for(|is| *is).await;
     }
 
     pub(crate) fn expire(&self) {

@@ -110,7 +110,13 @@ impl Worker {
         thread::Builder::new()
             .name(format!("worker-{index}"))
             .spawn(move || {
-                runtime.block_on(serve(index, accepted, counter, context));
+                runtime.block_on(async {
+                    let served = serve(index, accepted, counter, Arc::clone(&context));
+                    tokio::select! {
+                        () = served => {}
+                        () = context.counters.beat(index) => {}
+                    }
+                });
                 // A look-up of a name may still be blocked, for as long as the resolver likes.
                 runtime.shutdown_background();
                 drop(alive);

@@ -279,6 +279,19 @@ pub const METRICS: &[Metric] = &[
         samples: script_errors,
     },
     Metric {
+        name: "worker_lag",
+        kind: Kind::Gauge,
+        unit: "seconds",
+        help: "How late a worker lately got to what was due: hooks of scripts and other sessions went first.",
+        labels: &["worker"],
+        samples: |snapshot| {
+            let workers = snapshot.workers.iter().enumerate();
+            workers
+                .map(|(index, worker)| sample([&index.to_string()], worker.lag.as_secs_f64()))
+                .collect()
+        },
+    },
+    Metric {
         name: "process_resident_memory",
         kind: Kind::Gauge,
         unit: "bytes",

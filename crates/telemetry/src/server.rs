@@ -2,8 +2,8 @@
 //!
 //! Whoever asks may be hostile or slow: each has its deadlines, and there are so many at most.
 
+use std::future::pending;
 use std::io;
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -13,12 +13,11 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use backend::Role;
+use backend::{Address, Role, Stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use proxy::Control;
-use tokio::net::TcpStream;
+use proxy::{AsyncListener, BindError, Control, InheritedSockets, Listener, ListenerHandle};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
@@ -31,45 +30,56 @@ use crate::snapshot::Snapshot;
 /// After an `accept` that failed, for lack of descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
+/// Of the listener, among others.
+const NAME: &str = "http";
+
 /// A bound server that answers nobody yet.
 #[derive(Debug)]
 pub struct Server {
-    listener: TcpListener,
+    listener: Listener,
 }
 
 impl Server {
-    /// Binds `HOST:PORT`. No thread is started.
+    /// Binds the address, unless its socket is inherited. No thread is started.
     ///
     /// # Errors
     /// The address is in use, not ours, or may not be used by us.
-    pub fn bind(address: &str) -> io::Result<Self> {
-        let listener = TcpListener::bind(address).map_err(|error| {
-            io::Error::new(error.kind(), format!("cannot listen on {address}: {error}"))
-        })?;
-        listener.set_nonblocking(true)?;
+    pub fn bind(address: &Address, inherited: &mut InheritedSockets) -> Result<Self, BindError> {
+        let listener = Listener::open(NAME, address, Listener::SOCKET_MODE, inherited)?;
         Ok(Self { listener })
     }
 
     /// Where it listens, with the port that the system chose where port 0 was asked for.
-    ///
-    /// # Errors
-    /// The system's.
-    pub fn local_address(&self) -> io::Result<String> {
-        Ok(self.listener.local_addr()?.to_string())
+    pub fn local_address(&self) -> String {
+        self.listener.local_address()
     }
 
-    /// Answers to the end of the process.
+    /// For those who hand its listening socket on.
+    pub fn listener(&self) -> ListenerHandle {
+        self.listener.handle(NAME)
+    }
+
+    /// Answers to the end of the process; those who come later only until another process does.
     ///
     /// # Errors
     /// The system gives no thread or no event queue.
     pub fn start(self, control: Control) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
-            .name("http".to_owned())
+            .name(NAME.to_owned())
             .spawn(move || {
                 runtime.block_on(async {
-                    match tokio::net::TcpListener::from_std(self.listener) {
-                        Ok(listener) => accept(&listener, &router(control)).await,
+                    match AsyncListener::new(self.listener) {
+                        Ok(listener) => {
+                            let router = router(control.clone());
+                            tokio::select! {
+                                () = accept(&listener, &router) => {}
+                                () = control.shutdown().handed_over() => {}
+                            }
+                            drop(listener);
+                            // Whoever is here stays.
+                            pending::<()>().await;
+                        }
                         Err(error) => warn!("metrics cannot be served: {error}"),
                     }
                 });
@@ -78,7 +88,7 @@ impl Server {
     }
 }
 
-async fn accept(listener: &tokio::net::TcpListener, router: &Router) {
+async fn accept(listener: &AsyncListener, router: &Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // One more waits until somebody leaves, which is soon.
@@ -101,7 +111,7 @@ async fn accept(listener: &tokio::net::TcpListener, router: &Router) {
     }
 }
 
-async fn serve(stream: TcpStream, router: Router) {
+async fn serve(stream: Stream, router: Router) {
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)

@@ -7,7 +7,7 @@ use backend::{Availability, Role};
 use tokio::time::timeout;
 
 use crate::limits::SCRIPTS_TIME;
-use proxy::{Activity, BackendWork, Control, ScriptReport, Status, Work};
+use proxy::{Activity, BackendWork, Control, ScriptReport, Status, Work, WorkerReport};
 
 /// Of the whole process.
 #[derive(Debug, Clone)]
@@ -19,6 +19,7 @@ pub(crate) struct Snapshot {
     /// Those that were not removed.
     pub(crate) backends: Vec<BackendSnapshot>,
     pub(crate) scripts: Vec<ScriptReport>,
+    pub(crate) workers: Vec<WorkerReport>,
     pub(crate) process: ProcessSnapshot,
 }
 
@@ -54,6 +55,7 @@ impl Snapshot {
             scripts: timeout(SCRIPTS_TIME, control.scripts())
                 .await
                 .unwrap_or_default(),
+            workers: control.workers(),
             process: ProcessSnapshot::take(),
             work,
         }

@@ -9,6 +9,7 @@ use clap::Arg;
 use protocol::limits::Limit;
 
 use super::command;
+use crate::upgrade;
 
 const HEAD: &str = "\
 # Limits
@@ -69,10 +70,11 @@ const OPTIONS: &[(&str, &str)] = &[
     ("lua-result-limit", "ERR 1105 (HY000) in the result's place"),
     ("lua-shared-limit", "an error in the hook"),
     ("shutdown-timeout", "ERR 1053 (08S01), the session ends"),
+    ("upgrade-timeout", "the process that was replaced stops"),
 ];
 
 /// The crates' own, in the order of a session's life.
-const CRATES: [&[Limit]; 7] = [
+const CRATES: [&[Limit]; 8] = [
     proxy::limits::LIMITS,
     protocol::limits::LIMITS,
     transport::limits::LIMITS,
@@ -80,6 +82,7 @@ const CRATES: [&[Limit]; 7] = [
     script::limits::LIMITS,
     admin::limits::LIMITS,
     telemetry::limits::LIMITS,
+    &upgrade::LIMITS,
 ];
 
 fn page() -> String {
