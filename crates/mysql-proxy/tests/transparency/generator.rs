@@ -134,18 +134,24 @@ impl Generator {
             }),
             1 | 2 => self.load_data(),
             3..=9 => {
-                let count = 2 + self.random.usize(..4);
-                let mut commands: Vec<_> = (0..count).map(|_| self.say()).collect();
+                let mut commands = vec![self.first()];
+                let more = (0..=self.random.usize(..4)).map(|_| self.say());
                 // The number of a statement is known when its answer was read.
-                let mut number = 0;
-                commands.retain(|say| {
-                    number += 1;
-                    number == 1 || !matches!(say, Say::Prepare { .. })
-                });
+                commands.extend(more.filter(|say| !matches!(say, Say::Prepare { .. })));
                 Step::Commands(commands)
             }
-            _ => Step::Commands(vec![self.say()]),
+            _ => Step::Commands(vec![self.first()]),
         }
+    }
+
+    /// The first command of a step, which may prepare a statement.
+    fn first(&mut self) -> Say {
+        let say = self.say();
+        if let Say::Prepare { slot, .. } = &say {
+            self.bound.remove(slot);
+            self.cursors.remove(slot);
+        }
+        say
     }
 
     fn load_data(&mut self) -> Step {
@@ -201,12 +207,10 @@ impl Generator {
     fn on_statement(&mut self) -> Say {
         let slot = self.random.u8(..SLOTS);
         match self.random.usize(..40) {
-            0..=13 => {
-                self.bound.remove(&slot);
-                self.cursors.remove(&slot);
-                let sql = Statements::new(&mut self.random, self.is_mariadb).prepared();
-                Say::Prepare { slot, sql }
-            }
+            0..=13 => Say::Prepare {
+                slot,
+                sql: Statements::new(&mut self.random, self.is_mariadb).prepared(),
+            },
             14..=26 => self.execute(slot),
             27..=30 => Say::Fetch {
                 slot,
