@@ -147,9 +147,13 @@ impl Generator {
     /// The first command of a step, which may prepare a statement.
     fn first(&mut self) -> Say {
         let say = self.say();
-        if let Say::Prepare { slot, .. } = &say {
+        if let Say::Prepare { slot, sql } = &say {
             self.bound.remove(slot);
             self.cursors.remove(slot);
+            // MariaDB 10.11 dies of a cursor for these.
+            if self.is_mariadb && sql.contains("RETURNING") {
+                self.cursors.insert(*slot, 0);
+            }
         }
         say
     }
@@ -254,7 +258,7 @@ impl Generator {
     fn cursor(&mut self, slot: u8) -> u8 {
         let cursor = if self.one_in(3) { READ_ONLY_CURSOR } else { 0 };
         match self.is_mariadb {
-            true => cursor,
+            true => self.cursors.get(&slot).copied().unwrap_or(cursor),
             false => *self.cursors.entry(slot).or_insert(cursor),
         }
     }
