@@ -54,11 +54,11 @@ impl Session {
         releases.into_iter().any(|rest| rest.contains(&b';'))
     }
 
-    /// Whether it runs stored procedures or functions.
+    /// Whether it runs or shows stored procedures or functions.
     pub(crate) fn calls(&self) -> bool {
         self.commands().any(|say| {
             let has = |word: &[u8]| position(say.sql(), word).is_some();
-            has(b"CALL") || has(b"test.twice")
+            has(b"CALL") || has(b"PROCEDURE") || has(b"test.twice")
         })
     }
 
