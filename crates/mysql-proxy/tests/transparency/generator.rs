@@ -134,20 +134,19 @@ impl Generator {
             }),
             1 | 2 => self.load_data(),
             3..=9 => {
-                let mut commands = vec![self.first()];
-                let more = (0..=self.random.usize(..4)).map(|_| self.say());
-                // The number of a statement is known when its answer was read.
-                commands.extend(more.filter(|say| !matches!(say, Say::Prepare { .. })));
-                Step::Commands(commands)
+                let more = 1 + self.random.usize(..4);
+                self.commands(more)
             }
-            _ => Step::Commands(vec![self.first()]),
+            _ => self.commands(0),
         }
     }
 
-    /// The first command of a step, which may prepare a statement.
-    fn first(&mut self) -> Say {
-        let say = self.say();
-        if let Say::Prepare { slot, sql } = &say {
+    /// One, and so many more behind it, which do not know yet the number of a statement that the first one prepares.
+    fn commands(&mut self, more: usize) -> Step {
+        let mut commands = vec![self.say()];
+        let more = (0..more).map(|_| self.say());
+        commands.extend(more.filter(|say| !matches!(say, Say::Prepare { .. })));
+        if let Say::Prepare { slot, sql } = &commands[0] {
             self.bound.remove(slot);
             self.cursors.remove(slot);
             // MariaDB 10.11 dies of a cursor for these.
@@ -155,7 +154,7 @@ impl Generator {
                 self.cursors.insert(*slot, 0);
             }
         }
-        say
+        Step::Commands(commands)
     }
 
     fn load_data(&mut self) -> Step {
