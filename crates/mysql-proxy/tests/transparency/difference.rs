@@ -97,6 +97,20 @@ pub(crate) fn cannot_have(mode: Mode, session: &Session) -> Option<&'static str>
         Mode::Pooled if session.ends_itself() || matches!(session.ending, Ending::Kill(_)) => {
             Some("who ends its connection has given it up with the answer, and lives on")
         }
+        Mode::Pooled
+            if session.resets() && session.login.with.contains(Capabilities::IGNORE_SPACE) =>
+        {
+            Some(
+                "MariaDB forgets at a reset what this flag has set, and the proxy gives it back with the next connection",
+            )
+        }
+        Mode::Pooled
+            if session.calls() && session.login.with.contains(Capabilities::SESSION_TRACK) =>
+        {
+            Some(
+                "a connection that loads a routine changes its schema for that, and says so with its next OK, to anybody",
+            )
+        }
         Mode::Pooled if session.has_by_number() => {
             Some("the greeting's number is that of a connection which others have too")
         }
@@ -285,7 +299,8 @@ fn level_statistics(place: Place<'_>, payload: &mut Vec<u8>) {
 }
 
 fn level_statement_id(place: Place<'_>, payload: &mut Vec<u8>) {
-    const UNKNOWN_STATEMENT: &[u8] = b"\xff\xdb\x04#HY000";
+    /// `Unknown prepared statement handler (5) given to EXECUTE`, `The statement (5) has no open cursor.`
+    const NUMBERED: [&[u8]; 2] = [b"\xff\xdb\x04#HY000", b"\xff\x8d\x05#HY000"];
     let Place::Step(Step::Commands(commands), packet) = place else {
         return;
     };
@@ -293,8 +308,7 @@ fn level_statement_id(place: Place<'_>, payload: &mut Vec<u8>) {
     if is_prepared && payload.first() == Some(&0) && payload.len() > 4 {
         payload[1..5].fill(b'#');
     }
-    // `Unknown prepared statement handler (5) given to EXECUTE`
-    if payload.starts_with(UNKNOWN_STATEMENT) {
+    if NUMBERED.iter().any(|start| payload.starts_with(start)) {
         payload.retain(|byte| !byte.is_ascii_digit());
     }
 }
@@ -393,8 +407,7 @@ impl Difference {
     pub(crate) fn unanswered_step(&self, session: &Session) -> Option<usize> {
         let number = self.part.checked_sub(1)?;
         let step = session.steps.get(number)?;
-        let is_unanswered =
-            self.is_refusal() || self.is_unseen_warning() && step.asks_for_warnings();
+        let is_unanswered = self.is_refusal() || self.is_unseen() && step.asks_about_past();
         is_unanswered.then_some(number)
     }
 
@@ -404,9 +417,11 @@ impl Difference {
         matches!(&self.proxied, Ok((_, payload)) if payload.starts_with(REFUSAL))
     }
 
-    /// MariaDB keeps warnings through statements that read no table, and the proxy does not know which ones those are: where
-    /// they ran on another connection, it says that there are none.
-    fn is_unseen_warning(&self) -> bool {
+    /// An answer that is not right, for what the proxy does not know. MariaDB keeps warnings through statements that read no
+    /// table: where they ran on another connection, the proxy says that there are none. An INSERT that was given its id makes
+    /// no last insert id, though its OK has one: the one that the connection has is another client's. MySQL also counts the
+    /// rows that an UPDATE found.
+    fn is_unseen(&self) -> bool {
         let is_err = |packet: &Result<Packet, Then>| matches!(packet, Ok((_, payload)) if payload.first() == Some(&ErrPacket::HEADER));
         !is_err(&self.direct) && !is_err(&self.proxied)
     }

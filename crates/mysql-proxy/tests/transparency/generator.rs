@@ -134,18 +134,27 @@ impl Generator {
             }),
             1 | 2 => self.load_data(),
             3..=9 => {
-                let count = 2 + self.random.usize(..4);
-                let mut commands: Vec<_> = (0..count).map(|_| self.say()).collect();
-                // The number of a statement is known when its answer was read.
-                let mut number = 0;
-                commands.retain(|say| {
-                    number += 1;
-                    number == 1 || !matches!(say, Say::Prepare { .. })
-                });
-                Step::Commands(commands)
+                let more = 1 + self.random.usize(..4);
+                self.commands(more)
             }
-            _ => Step::Commands(vec![self.say()]),
+            _ => self.commands(0),
         }
+    }
+
+    /// One, and so many more behind it, which do not know yet the number of a statement that the first one prepares.
+    fn commands(&mut self, more: usize) -> Step {
+        let mut commands = vec![self.say()];
+        let more = (0..more).map(|_| self.say());
+        commands.extend(more.filter(|say| !matches!(say, Say::Prepare { .. })));
+        if let Say::Prepare { slot, sql } = &commands[0] {
+            self.bound.remove(slot);
+            self.cursors.remove(slot);
+            // MariaDB 10.11 dies of a cursor for these.
+            if self.is_mariadb && sql.contains("RETURNING") {
+                self.cursors.insert(*slot, 0);
+            }
+        }
+        Step::Commands(commands)
     }
 
     fn load_data(&mut self) -> Step {
@@ -201,12 +210,10 @@ impl Generator {
     fn on_statement(&mut self) -> Say {
         let slot = self.random.u8(..SLOTS);
         match self.random.usize(..40) {
-            0..=13 => {
-                self.bound.remove(&slot);
-                self.cursors.remove(&slot);
-                let sql = Statements::new(&mut self.random, self.is_mariadb).prepared();
-                Say::Prepare { slot, sql }
-            }
+            0..=13 => Say::Prepare {
+                slot,
+                sql: Statements::new(&mut self.random, self.is_mariadb).prepared(),
+            },
             14..=26 => self.execute(slot),
             27..=30 => Say::Fetch {
                 slot,
@@ -250,7 +257,7 @@ impl Generator {
     fn cursor(&mut self, slot: u8) -> u8 {
         let cursor = if self.one_in(3) { READ_ONLY_CURSOR } else { 0 };
         match self.is_mariadb {
-            true => cursor,
+            true => self.cursors.get(&slot).copied().unwrap_or(cursor),
             false => *self.cursors.entry(slot).or_insert(cursor),
         }
     }

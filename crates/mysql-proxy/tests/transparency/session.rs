@@ -37,6 +37,12 @@ impl Session {
             .any(|say| matches!(say, Say::KillQuery(By::Number)))
     }
 
+    /// Whether it becomes another one, of this user or of another.
+    pub(crate) fn resets(&self) -> bool {
+        let is_reset = |say: &Say| matches!(say, Say::Command(Command::RESET_CONNECTION, _));
+        self.logins().count() > 1 || self.commands().any(is_reset)
+    }
+
     /// Whether a statement ends it.
     pub(crate) fn ends_itself(&self) -> bool {
         self.commands().any(|say| say.releases().is_some())
@@ -46,6 +52,14 @@ impl Session {
     pub(crate) fn is_broken_off(&self) -> bool {
         let releases = self.commands().filter_map(Say::releases);
         releases.into_iter().any(|rest| rest.contains(&b';'))
+    }
+
+    /// Whether it runs or shows stored procedures or functions.
+    pub(crate) fn calls(&self) -> bool {
+        self.commands().any(|say| {
+            let has = |word: &[u8]| position(say.sql(), word).is_some();
+            has(b"CALL") || has(b"PROCEDURE") || has(b"test.twice")
+        })
     }
 
     fn commands(&self) -> impl Iterator<Item = &Say> {
@@ -110,18 +124,9 @@ pub(crate) enum Step {
 }
 
 impl Step {
-    /// Whether it asks about warnings, or errors, of statements before it.
-    pub(crate) fn asks_for_warnings(&self) -> bool {
-        const CLUES: [&[u8]; 4] = [b"warning", b"WARNINGS", b"ERRORS", b"DIAGNOSTICS"];
-        let Self::Commands(commands) = self else {
-            return false;
-        };
-        commands.iter().any(|say| {
-            let text = say.sql();
-            CLUES
-                .iter()
-                .any(|clue| text.windows(clue.len()).any(|word| word == *clue))
-        })
+    /// Whether it asks about warnings, errors, insert ids or counts of statements before it.
+    pub(crate) fn asks_about_past(&self) -> bool {
+        matches!(self, Self::Commands(commands) if commands.iter().any(Say::asks_about_past))
     }
 }
 
@@ -280,12 +285,23 @@ impl Say {
 
     /// What follows a statement that ends the session.
     fn releases(&self) -> Option<&[u8]> {
-        const RELEASE: &[u8] = b"COMMIT RELEASE";
         let text = self.sql();
-        let at = text
-            .windows(RELEASE.len())
-            .position(|words| words == RELEASE)?;
-        Some(&text[at..])
+        Some(&text[position(text, b"COMMIT RELEASE")?..])
+    }
+
+    fn asks_about_past(&self) -> bool {
+        const CLUES: [&[u8]; 7] = [
+            b"warning",
+            b"WARNINGS",
+            b"ERRORS",
+            b"DIAGNOSTICS",
+            b"LAST_INSERT_ID()",
+            b"last_insert_id",
+            b"FOUND_ROWS()",
+        ];
+        CLUES
+            .iter()
+            .any(|clue| position(self.sql(), clue).is_some())
     }
 
     /// COM_STATISTICS, whose answer is told from all others.
@@ -322,6 +338,10 @@ fn named(attributes: &[Attribute]) -> Vec<(&str, statement_commands::Parameter<'
     attributes
         .map(|(name, parameter)| (*name, parameter.bytes()))
         .collect()
+}
+
+fn position(text: &[u8], word: &[u8]) -> Option<usize> {
+    text.windows(word.len()).position(|at| at == word)
 }
 
 /// Bytes that may be too many to print.
