@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::availability::Availability;
 use crate::choice::{Balance, least_connections, round_robin};
+use crate::counters::{BackendHistory, Counters};
 use crate::probe::PROBE_INTERVAL;
 use crate::resolver::Resolver;
 use crate::{Address, Health, Pool, Role, SocketAddress, Stream};
@@ -29,6 +30,7 @@ pub struct Backend {
     availability: AtomicU8,
     /// Wakes the probe when the server may want it.
     pub(crate) went_down: Notify,
+    pub(crate) counters: Counters,
     /// Until when a script wants it left alone.
     held_down_until: Mutex<Option<Instant>>,
     clients: AtomicUsize,
@@ -206,6 +208,7 @@ impl Backend {
             is_up: AtomicBool::new(true),
             availability: AtomicU8::new(Availability::InService as u8),
             went_down: Notify::new(),
+            counters: Counters::default(),
             held_down_until: Mutex::default(),
             clients: AtomicUsize::new(0),
             last_address: Mutex::default(),
@@ -258,6 +261,11 @@ impl Backend {
         *lock(&self.uuid) = uuid;
     }
 
+    /// What became of it so far.
+    pub fn history(&self) -> BackendHistory {
+        self.counters.history()
+    }
+
     /// Its idle connections.
     pub fn pool(&self) -> &Pool {
         &self.pool
@@ -303,6 +311,7 @@ impl Backend {
         self.is_up.store(false, Ordering::Relaxed);
         drop(health);
         if is_news {
+            self.counters.went_down(reason);
             let address = &self.address;
             let seconds = PROBE_INTERVAL.as_secs();
             warn!("connect({address}) failed: {reason}");
@@ -317,9 +326,11 @@ impl Backend {
     /// [`Self::mark_down`] because a script says so: it is tried again no sooner than in 4 s.
     pub fn hold_down(&self, now: Instant) {
         *lock(&self.held_down_until) = Some(now + SCRIPTS_HOLD);
-        let is_news = lock(&self.health).mark_down(now, "a script says so".to_owned());
+        let reason = "a script says so";
+        let is_news = lock(&self.health).mark_down(now, reason.to_owned());
         self.is_up.store(false, Ordering::Relaxed);
         if is_news {
+            self.counters.went_down(reason);
             let (address, seconds) = (&self.address, SCRIPTS_HOLD.as_secs());
             warn!("a script marked backend ({address}) as down: it is tried again in {seconds} s");
             self.went_down.notify_one();
@@ -339,6 +350,7 @@ impl Backend {
         self.is_up.store(true, Ordering::Relaxed);
         drop(health);
         if let Some(down_for) = down_for {
+            self.counters.came_up();
             let seconds = down_for.as_secs();
             info!("backend ({}) is up again after {seconds} s", self.address);
         }

@@ -18,6 +18,7 @@ mod availability;
 mod backends;
 mod choice;
 pub mod connector;
+mod counters;
 mod health;
 pub mod limits;
 pub mod pool;
@@ -31,8 +32,9 @@ pub use availability::Availability;
 pub use backends::{AddError, Backend, Backends, ClientCount};
 pub use choice::Balance;
 pub use connector::{ConnectError, Greeted, Timeouts};
+pub use counters::BackendHistory;
 pub use health::Health;
-pub use pool::{Applicant, Pool, PooledConnection};
+pub use pool::{Applicant, Pool, PoolHistory, PooledConnection};
 pub use server_session::{Restoring, ServerSession, Settings, pin_of_login, pinned_by};
 pub use transport::{SocketAddress, Stream, packet_io};
 

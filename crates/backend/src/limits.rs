@@ -6,6 +6,9 @@ pub use crate::backends::BACKENDS_MAX;
 use crate::pool::KNOWN_USERS_MAX;
 use crate::resolver::LOOKUP_TIMEOUT;
 
+/// Different reasons for being down that are counted of one backend.
+pub(crate) const DOWN_REASONS_MAX: usize = 16;
+
 /// In the order of a session's life.
 pub const LIMITS: &[Limit] = &[
     Limit {
@@ -25,5 +28,11 @@ pub const LIMITS: &[Limit] = &[
         bound: Bound::Number(KNOWN_USERS_MAX as u64),
         reason: "scripts see them; an account for every name has more",
         beyond: "the first ones are forgotten",
+    },
+    Limit {
+        what: "Reasons for being down that are counted of a backend",
+        bound: Bound::Number(DOWN_REASONS_MAX as u64),
+        reason: "each is a value of a label",
+        beyond: "further ones are counted as `other`",
     },
 ];

@@ -42,8 +42,28 @@ struct Idle {
     users: BTreeMap<Vec<u8>, VecDeque<IdleConnection>>,
     /// Who waits for a connection, in the order of coming.
     waiting: VecDeque<Waiting>,
+    counts: PoolHistory,
     /// Nothing is kept.
     is_closed: bool,
+}
+
+/// What a pool did so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolHistory {
+    /// Connections that were given out at once.
+    pub hits: u64,
+    /// How often there was none.
+    pub misses: u64,
+    /// Commands that waited for one.
+    pub waits: u64,
+    /// Those that waited in vain.
+    pub timeouts: u64,
+    /// Connections that came back.
+    pub returns: u64,
+    /// Connections that were reset for their next client.
+    pub resets: u64,
+    /// Idle connections that the server closed, or said something on.
+    pub dead: u64,
 }
 
 /// A connection that comes from its pool, or may go there.
@@ -110,6 +130,7 @@ impl Backend {
         loop {
             let connection = self.pool().pop(applicant)?;
             if let Some((stream, session)) = connection.awaken() {
+                self.pool().lock().counts.hits += 1;
                 return Some(PooledConnection {
                     count,
                     stream,
@@ -143,7 +164,11 @@ impl Backend {
                 }
             }
         };
-        timeout(patience, next).await.ok()
+        self.pool().lock().counts.waits += 1;
+        let ready = timeout(patience, next).await;
+        ready
+            .inspect_err(|_| self.pool().lock().counts.timeouts += 1)
+            .ok()
     }
 }
 
@@ -151,11 +176,22 @@ impl Pool {
     fn pop(&self, applicant: &Applicant<'_>) -> Option<IdleConnection> {
         let min_idle = self.min_idle.load(Ordering::Relaxed);
         let mut idle = self.lock();
-        let queue = idle.queue_for(applicant, min_idle)?;
-        let at = queue
-            .iter()
-            .position(|connection| applicant.suits(connection))?;
-        queue.remove(at)
+        let found = idle.queue_for(applicant, min_idle).and_then(|queue| {
+            let at = queue.iter().position(|idle| applicant.suits(idle))?;
+            queue.remove(at)
+        });
+        idle.counts.misses += u64::from(found.is_none());
+        found
+    }
+
+    /// What it did so far.
+    pub fn history(&self) -> PoolHistory {
+        self.lock().counts
+    }
+
+    /// A connection of it was reset for its next client.
+    pub fn has_reset(&self) {
+        self.lock().counts.resets += 1;
     }
 
     /// How many connections there are where the applicant's next one would come from.
@@ -226,6 +262,7 @@ impl Pool {
             }
         };
         let dead = spoken.iter().filter(|spoken| **spoken).count();
+        idle.counts.dead += dead as u64;
         let mut spoken = spoken.into_iter();
         for queue in idle.users.values_mut() {
             queue.retain(|_| !spoken.next().unwrap_or_default());
@@ -257,6 +294,7 @@ impl Idle {
         if self.is_closed {
             return;
         }
+        self.counts.returns += 1;
         while let Some(at) = self.waiting.iter().position(|waiting| {
             waiting.username == connection.session.username
                 && connection.session.suits(waiting.capabilities)

@@ -46,7 +46,10 @@ pub async fn watch(backend: Arc<Backend>, timeouts: Timeouts, header: Arc<[u8]>)
 
 /// A server that refuses us with an ERR lives: clients are to hear that from it.
 async fn try_once(backend: Arc<Backend>, timeouts: Timeouts, header: Arc<[u8]>) {
-    match connect(&backend, timeouts, &header).await {
+    let begun = Instant::now();
+    let connected = connect(&backend, timeouts, &header).await;
+    backend.counters.probed(begun.elapsed());
+    match connected {
         Ok(greeted) => {
             backend.mark_up(Instant::now());
             let stage = Stage::Greeted(&greeted.handshake);

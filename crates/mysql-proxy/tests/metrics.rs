@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use testkit::{Client, FaultLink, MariaDb, ProxyProcess, wait};
+use testkit::{Client, Connection, FaultLink, Login, MariaDb, ProxyProcess, wait};
 
 use scripted::{BINARY, DEADLINE, ScriptFile, connect};
 
@@ -95,6 +95,10 @@ fn metrics_are_what_was_done() {
     assert_eq!(of_backend("backend_clients"), 4.0);
     assert_eq!(of_backend("backend_errors_total"), 4.0);
     assert_eq!(of_backend("backend_response_seconds_count"), 48.0);
+    assert_eq!(value(http, "mysql_proxy_answer_seconds_count"), 48.0);
+    assert!(
+        value(http, "mysql_proxy_answer_seconds_sum") >= of_backend("backend_response_seconds_sum")
+    );
     assert!(of_backend("backend_response_seconds_sum") > 0.0);
     assert!(value(http, "mysql_proxy_process_open_files") > 8.0);
     let (_, text) = get(http, "/metrics");
@@ -144,6 +148,75 @@ fn injected_queries_and_errors_of_hooks_are_counted() {
         errors.contains("hook=\"read_query\"") && errors.ends_with(" 1.0"),
         "{errors}"
     );
+    // Three queries of the server's were two answers to the client.
+    assert_eq!(value(http, "mysql_proxy_answer_seconds_count"), 2.0);
+    let version = format!("script=\"{}\",version=\"1\"", script.path.display());
+    let of_hook =
+        |metric: &str, hook: &str| value(http, &format!("{metric}{{{version},hook=\"{hook}\"}}"));
+    let calls = "mysql_proxy_hook_calls_total";
+    assert_eq!(of_hook(calls, "read_query"), 2.0);
+    assert_eq!(of_hook(calls, "read_query_result"), 2.0);
+    assert!(of_hook("mysql_proxy_hook_seconds_total", "read_query") > 0.0);
+    assert!(!get(http, "/metrics").1.contains("hook=\"read_auth\""));
+}
+
+#[test]
+fn pools_and_pins_are_counted() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new(
+        "function read_auth_result(auth)
+            if auth.packet:byte() == proxy.MYSQLD_PACKET_OK then proxy.connection.backend_ndx = 0 end
+         end
+         function read_query(packet)
+            if packet:byte() == proxy.COM_QUIT then return end
+            if proxy.connection.backend_ndx == 0 then proxy.connection.backend_ndx = 1 end
+            proxy.queries:append(1, packet, { resultset_is_needed = true })
+            return proxy.PROXY_SEND_QUERY
+         end
+         function read_query_result()
+            proxy.connection.backend_ndx = 0
+         end",
+    );
+    let proxy = script.proxy(&[&server], &["--http-address=127.0.0.1:0"]);
+    let http = http_address(&proxy);
+    let mut client = connect(&proxy);
+    client.query("SELECT 1").expect("a row");
+    client.query("SELECT 2").expect("a row");
+    client.query("BEGIN").expect("a transaction");
+    client.query("SELECT 3").expect("a row");
+    let [address, role] = [server.address().to_string(), "rw".to_owned()];
+    let of_pool = |metric: &str, label: &str| {
+        let labels = format!("{{backend=\"{address}\",role=\"{role}\",{label}}}");
+        value(http, &format!("mysql_proxy_{metric}_total{labels}"))
+    };
+    assert_eq!(of_pool("pool_requests", "outcome=\"hit\""), 3.0);
+    assert_eq!(of_pool("pool_connections", "event=\"return\""), 3.0);
+    assert_eq!(of_pool("pool_connections", "event=\"reset\""), 0.0);
+    assert_eq!(of_pool("pool_connections", "event=\"dead\""), 0.0);
+    let (_, text) = get(http, "/metrics");
+    let pins = text
+        .lines()
+        .find(|line| line.starts_with("mysql_proxy_pins_total{"));
+    assert!(
+        pins.is_some_and(|pins| pins.contains("transaction")),
+        "{text}"
+    );
+}
+
+#[test]
+fn tls_handshakes_are_counted() {
+    let server = MariaDb::start(&[]);
+    let backend = format!("--proxy-backend-addresses={}", server.address());
+    let options = ["--http-address=127.0.0.1:0", "--server-ssl-mode=DISABLED"];
+    let proxy = ProxyProcess::start(BINARY, &[&backend, options[0], options[1]]);
+    let http = http_address(&proxy);
+    let connection = Connection::tcp(proxy.address()).expect("it listens");
+    let login = Login::new("app", "app").tls();
+    login.connect(connection).expect("a client is served");
+    connect(&proxy).ping().expect("another without");
+    let labels = "{peer=\"client\",outcome=\"TLSv1.3\"}";
+    let count = value(http, &format!("mysql_proxy_tls_handshakes_total{labels}"));
+    assert_eq!(count, 1.0);
 }
 
 #[test]
@@ -171,6 +244,15 @@ fn ready_is_who_has_a_backend() {
     wait::until("it is ready again", DEADLINE, || {
         get(http, "/ready").1 == "ready\n"
     });
+    let [address, reason] = [link.address().to_string(), "Connection refused".to_owned()];
+    let labels = format!("backend=\"{address}\",role=\"rw\"");
+    let downs = format!("mysql_proxy_backend_downs_total{{{labels},reason=\"{reason}\"}}");
+    assert_eq!(value(http, &downs), 1.0);
+    let of_backend =
+        |metric: &str| value(http, &format!("mysql_proxy_backend_{metric}{{{labels}}}"));
+    assert_eq!(of_backend("ups_total"), 1.0);
+    assert!(of_backend("probes_total") >= 1.0);
+    assert!(of_backend("last_probe_seconds") > 0.0);
     assert!(get(http, "/").0.contains("404"));
 }
 

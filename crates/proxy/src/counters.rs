@@ -4,7 +4,7 @@
 //! no two threads share what they write. Whoever wants to know sums it up. What is rare is counted for all at once.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub(crate) struct Counters {
     panicked: AtomicU64,
     /// Ends of sessions that were not the client's own goodbye, by reason.
     failed: Mutex<BTreeMap<&'static str, u64>>,
+    /// By peer and outcome.
+    tls_handshakes: Mutex<BTreeMap<(&'static str, &'static str), u64>>,
     workers: Box<[WorkerCounters]>,
 }
 
@@ -58,6 +60,13 @@ pub struct Work {
     pub errors: BTreeMap<u16, u64>,
     /// Rows of all resultsets, and their packets' bytes with headers.
     pub rows: (u64, u64),
+    /// Commands that clients had an answer to: from its last byte that was there at first to the answer's last byte to the
+    /// client, with all that a script, a pool and servers took.
+    pub answers: Durations,
+    /// Requests of scripts for another backend that came to nothing, by what the connection is needed for.
+    pub pins: BTreeMap<&'static str, u64>,
+    /// TLS handshakes by whose they were with and the version, or `failed`.
+    pub tls_handshakes: BTreeMap<(&'static str, &'static str), u64>,
     /// What each backend did, by its index.
     pub backends: BTreeMap<usize, BackendWork>,
     /// Ends of sessions that were not the client's own goodbye, by reason.
@@ -78,6 +87,8 @@ pub struct BackendWork {
 pub struct WorkerReport {
     /// How late it lately got to a task whose time had come: hooks of scripts and other sessions went first.
     pub lag: Duration,
+    /// Memory of the buffers that its sessions have borrowed, in bytes, a second ago at most.
+    pub buffer_bytes: usize,
 }
 
 /// A histogram.
@@ -110,6 +121,9 @@ pub(crate) struct WorkerCounters {
     commands: [Count; 256],
     rows: Count,
     row_bytes: Count,
+    answers: DurationCounts,
+    /// By reason, see `errors`.
+    pins: Mutex<BTreeMap<&'static str, u64>>,
     /// By code. An ERR is rare enough for a lock that nobody else wants.
     errors: Mutex<BTreeMap<u16, u64>>,
     /// By index; made when the first query goes there.
@@ -124,13 +138,35 @@ struct Beat {
     at: AtomicU64,
     /// How late that was, in microseconds.
     late: AtomicU64,
+    buffer_bytes: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct BackendCounters {
     errors: Count,
-    durations: [Count; DURATION_BUCKETS.len() + 1],
-    duration_nanos: Count,
+    durations: DurationCounts,
+}
+
+#[derive(Debug, Default)]
+struct DurationCounts {
+    counts: [Count; DURATION_BUCKETS.len() + 1],
+    nanos: Count,
+}
+
+impl DurationCounts {
+    fn add(&self, duration: Duration) {
+        let micros = duration.as_micros() as u64;
+        let bucket = DURATION_BUCKETS.partition_point(|bound| *bound < micros);
+        self.counts[bucket].add(1);
+        self.nanos.add(duration.as_nanos() as u64);
+    }
+
+    fn add_to(&self, durations: &mut Durations) {
+        for (sum, count) in durations.counts.iter_mut().zip(&self.counts) {
+            *sum += count.get();
+        }
+        durations.sum += Duration::from_nanos(self.nanos.get());
+    }
 }
 
 impl WorkerCounters {
@@ -139,6 +175,8 @@ impl WorkerCounters {
             commands: [const { Count(AtomicU64::new(0)) }; 256],
             rows: Count::default(),
             row_bytes: Count::default(),
+            answers: DurationCounts::default(),
+            pins: Mutex::default(),
             errors: Mutex::default(),
             backends: (0..backend::limits::BACKENDS_MAX)
                 .map(|_| OnceLock::new())
@@ -166,11 +204,18 @@ impl WorkerCounters {
         if let Some(counters) = backend.and_then(|index| self.backends.get(index)) {
             let counters = counters.get_or_init(Box::default);
             counters.errors.add(u64::from(summary.is_err));
-            let micros = duration.as_micros() as u64;
-            let bucket = DURATION_BUCKETS.partition_point(|bound| *bound < micros);
-            counters.durations[bucket].add(1);
-            counters.duration_nanos.add(duration.as_nanos() as u64);
+            counters.durations.add(duration);
         }
+    }
+
+    /// A command has its answer. The calling thread is this worker's.
+    pub(crate) fn answered(&self, duration: Duration) {
+        self.answers.add(duration);
+    }
+
+    /// A script wanted another backend, and the connection is needed for this.
+    pub(crate) fn pinned(&self, reason: &'static str) {
+        *locked(&self.pins).entry(reason).or_default() += 1;
     }
 
     fn add_to(&self, work: &mut Work) {
@@ -182,6 +227,10 @@ impl WorkerCounters {
         for (code, count) in &*locked(&self.errors) {
             *work.errors.entry(*code).or_default() += count;
         }
+        for (reason, count) in &*locked(&self.pins) {
+            *work.pins.entry(reason).or_default() += count;
+        }
+        self.answers.add_to(&mut work.answers);
         work.rows.0 += self.rows.get();
         work.rows.1 += self.row_bytes.get();
         for (index, counters) in self.backends.iter().enumerate() {
@@ -190,10 +239,7 @@ impl WorkerCounters {
             };
             let backend = work.backends.entry(index).or_default();
             backend.errors += counters.errors.get();
-            for (sum, count) in backend.durations.counts.iter_mut().zip(&counters.durations) {
-                *sum += count.get();
-            }
-            backend.durations.sum += Duration::from_nanos(counters.duration_nanos.get());
+            counters.durations.add_to(&mut backend.durations);
         }
     }
 }
@@ -206,6 +252,7 @@ impl Counters {
             refused: AtomicU64::new(0),
             panicked: AtomicU64::new(0),
             failed: Mutex::default(),
+            tls_handshakes: Mutex::default(),
             workers: (0..workers).map(|_| WorkerCounters::new()).collect(),
         }
     }
@@ -230,21 +277,29 @@ impl Counters {
         *locked(&self.failed).entry(reason).or_default() += 1;
     }
 
+    /// A TLS handshake is over. `peer` is `client` or `backend`, `outcome` a version or `failed`.
+    pub(crate) fn tls_handshake(&self, peer: &'static str, outcome: &'static str) {
+        *locked(&self.tls_handshakes)
+            .entry((peer, outcome))
+            .or_default() += 1;
+    }
+
     /// Those of one worker.
-    pub(crate) fn worker(&self, index: usize) -> Option<&WorkerCounters> {
-        self.workers.get(index)
+    pub(crate) fn worker(&self, index: usize) -> &WorkerCounters {
+        // There is at least one.
+        &self.workers[index % self.workers.len()]
     }
 
     /// Notes again and again that this worker gets to its tasks. The calling task is the worker's.
     pub(crate) async fn beat(&self, worker: usize) {
-        let Some(WorkerCounters { beat, .. }) = self.workers.get(worker) else {
-            return;
-        };
+        let beat = &self.worker(worker).beat;
         let mut due = Instant::now();
         loop {
             let now = Instant::now();
             let micros = |time: Duration| time.as_micros() as u64;
             beat.late.store(micros(now - due), Ordering::Relaxed);
+            let buffers = crate::buffer::in_use();
+            beat.buffer_bytes.store(buffers, Ordering::Relaxed);
             beat.at.store(micros(now - self.started), Ordering::Relaxed);
             due = now + BEAT;
             sleep_until(due).await;
@@ -253,12 +308,17 @@ impl Counters {
 
     pub(crate) fn workers(&self) -> Vec<WorkerReport> {
         let report = |worker: &WorkerCounters| {
-            let Beat { at, late } = &worker.beat;
+            let Beat {
+                at,
+                late,
+                buffer_bytes,
+            } = &worker.beat;
             let at = Duration::from_micros(at.load(Ordering::Relaxed));
             let silent = self.started.elapsed().saturating_sub(at);
             let late = Duration::from_micros(late.load(Ordering::Relaxed));
             WorkerReport {
                 lag: late.max(silent.saturating_sub(BEAT)),
+                buffer_bytes: buffer_bytes.load(Ordering::Relaxed),
             }
         };
         self.workers.iter().map(report).collect()
@@ -278,6 +338,7 @@ impl Counters {
     pub(crate) fn work(&self) -> Work {
         let mut work = Work {
             failed_sessions: locked(&self.failed).clone(),
+            tls_handshakes: locked(&self.tls_handshakes).clone(),
             ..Work::default()
         };
         self.workers
@@ -344,7 +405,8 @@ mod tests {
                 Duration::from_secs(60),
             ),
         ] {
-            let worker = counters.worker(worker).unwrap();
+            let worker = counters.worker(worker);
+            worker.answered(duration);
             worker.responded(command, backend, summary, duration);
         }
         counters.failed("killed");
@@ -362,6 +424,7 @@ mod tests {
         assert_eq!(first.durations.sum, micros(90));
         assert_eq!(second.durations.counts[1], 1);
         assert_eq!(second.durations.counts.last(), Some(&1), "above all bounds");
-        assert!(counters.worker(2).is_none());
+        assert_eq!(work.answers.counts.iter().sum::<u64>(), 5);
+        assert_eq!(work.answers.sum, micros(142) + Duration::from_secs(60));
     }
 }

@@ -49,6 +49,7 @@ pub use counters::{BackendWork, DURATION_BUCKETS, Durations, Status, Work, Worke
 pub use inherited_sockets::InheritedSockets;
 pub use listener::{AsyncListener, BindError, Listener, ListenerHandle};
 pub use register::{Activity, SessionReport};
+pub use script::HookReport;
 pub use scripts::ScriptSettings;
 pub use settings::{PoolReset, Settings};
 pub use shutdown::Shutdown;

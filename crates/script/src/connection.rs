@@ -33,6 +33,8 @@ pub struct Connection {
     pub is_released: bool,
     /// The reason that the log has for the server's staying.
     pub told_pinned: Option<&'static str>,
+    /// Why the server connection stayed, since somebody last took this.
+    pub pinned_by: Option<&'static str>,
     /// The running hook took this idle connection.
     pub taken: Option<Taken>,
     /// `proxy.connection.connection_close`, written by a hook.
@@ -92,6 +94,7 @@ impl Connection {
 
     /// Once for each reason: a script may try again with every command.
     fn tell_pinned(&mut self, reason: &'static str) {
+        self.pinned_by = Some(reason);
         if self.told_pinned.replace(reason) != Some(reason) {
             info!(
                 client = self.client_name(),

@@ -22,9 +22,10 @@ pub enum Hook<'a> {
 }
 
 /// A hook's answer.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub enum Decision {
     /// No such hook, no number, an error: go on as without a script.
+    #[default]
     Default,
     /// `proxy.PROXY_SEND_QUERY`
     SendQuery,

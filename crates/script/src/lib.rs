@@ -53,7 +53,7 @@ pub use connection::{
 };
 pub use decision::{Decision, Hook, Response};
 pub use injection::{Buffered, Injection, InjectionResult, Statistics};
-pub use script_file::VersionReport;
+pub use script_file::{HookReport, VersionReport};
 pub use shared::Shared;
 pub use state::{
     LoadError, Loaded, OnHookError, OnLoadError, Options, ScriptFault, State, StateError,

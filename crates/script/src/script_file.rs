@@ -56,8 +56,19 @@ pub struct VersionReport {
     pub failures: u64,
     /// Why the last of these could not.
     pub fault: Option<String>,
-    /// Errors by hook.
-    pub hook_errors: BTreeMap<&'static str, u64>,
+    /// What its hooks did, by name. Those of connections whose version is forgotten are not counted.
+    pub hooks: BTreeMap<&'static str, HookReport>,
+}
+
+/// What one hook did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct HookReport {
+    /// How often it was called.
+    pub calls: u64,
+    /// How often it failed.
+    pub errors: u64,
+    /// How long it ran, all calls together.
+    pub time: Duration,
 }
 
 struct Version {
@@ -162,7 +173,7 @@ impl ScriptFile {
             connections: 0,
             failures: 0,
             fault: None,
-            hook_errors: BTreeMap::new(),
+            hooks: BTreeMap::new(),
         });
         Version { number, ..version }
     }

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::panic::{self, AssertUnwindSafe};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mlua::{Function, Lua, Value};
 use protocol::Command;
@@ -327,13 +327,18 @@ impl State {
         }
         let (name, rule) = (hook.name(), rule(&hook));
         let expects_response = expects_response(&hook);
+        let begun = Instant::now();
         let result = self.watched(name, |state| state.run_hook(connection, hook));
+        if !matches!(result, Ok(None)) {
+            let (version, has_failed) = (connection.script_version, result.is_err());
+            self.count(version, name, begun.elapsed(), has_failed);
+        }
+        let result = result.map(Option::unwrap_or_default);
         let decision = result.unwrap_or_else(|fault| {
             error!(
                 client = connection.client_name(),
                 "({name}) {}", fault.message
             );
-            self.count_error(connection.script_version, name);
             self.failed(connection, rule, name, expects_response, &fault)
         });
         if is_query && decision == Decision::Default {
@@ -342,10 +347,19 @@ impl State {
         decision
     }
 
-    fn count_error(&mut self, (script, version): (usize, u64), hook: &'static str) {
+    fn count(
+        &mut self,
+        (script, version): (usize, u64),
+        hook: &'static str,
+        time: Duration,
+        has_failed: bool,
+    ) {
         let script = self.scripts.get_mut(script);
         if let Some(report) = script.and_then(|script| script.report(version)) {
-            *report.hook_errors.entry(hook).or_default() += 1;
+            let report = report.hooks.entry(hook).or_default();
+            report.calls += 1;
+            report.errors += u64::from(has_failed);
+            report.time += time;
         }
     }
 
@@ -476,11 +490,12 @@ impl State {
             && self.dispatch.find(id, "read_query") == Found::Nothing
     }
 
+    /// `None` where the script has no such hook.
     fn run_hook(
         &mut self,
         connection: &mut Box<Connection>,
         hook: Hook<'_>,
-    ) -> Result<Decision, String> {
+    ) -> Result<Option<Decision>, String> {
         let (id, name, rule) = (connection.id, hook.name(), rule(&hook));
         let attributes = match rule {
             Rule::ReadQuery => connection.query_attributes.clone(),
@@ -494,7 +509,7 @@ impl State {
                 if rule == Rule::ReadQuery {
                     self.without_read_query.insert(id);
                 }
-                return Ok(Decision::Default);
+                return Ok(None);
             }
             Returned::NoFunction(kind) => {
                 // Some scripts switch this hook off by another value.
@@ -505,10 +520,10 @@ impl State {
                         "{name} is a {kind}, not a function; it is not called"
                     );
                 }
-                return Ok(Decision::Default);
+                return Ok(None);
             }
         };
-        Ok(match hook::answer(rule, number, connection) {
+        Ok(Some(match hook::answer(rule, number, connection) {
             Answer::Default => Decision::Default,
             Answer::SendQuery => Decision::SendQuery,
             Answer::IgnoreResult => Decision::IgnoreResult,
@@ -517,7 +532,7 @@ impl State {
                 let build = || Ok(response::build(&self.lua, table, connection.capabilities));
                 Decision::SendResult(caught(build)?)
             }
-        })
+        }))
     }
 
     /// `attributes` are a query's.

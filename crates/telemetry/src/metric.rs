@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use backend::PoolHistory;
 use protocol::Command;
-use proxy::Durations;
+use proxy::{Durations, HookReport, WorkerReport};
 
 use crate::snapshot::{BackendSnapshot, Snapshot};
 
@@ -89,6 +90,7 @@ fn by_backend(snapshot: &Snapshot, value: fn(&BackendSnapshot) -> Value) -> Vec<
 }
 
 const BACKEND: &[&str] = &["backend", "role"];
+const HOOK: &[&str] = &["script", "version", "hook"];
 
 /// All of them, in the order of the page.
 pub const METRICS: &[Metric] = &[
@@ -187,6 +189,19 @@ pub const METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "answer",
+        kind: Kind::Histogram,
+        unit: "seconds",
+        help: "As clients see it: from a command to its answer's last byte, with all that a script, a pool and servers took.",
+        labels: &[],
+        samples: |snapshot| {
+            vec![Sample {
+                labels: Vec::new(),
+                value: Value::Durations(snapshot.work.answers.clone()),
+            }]
+        },
+    },
+    Metric {
         name: "rows",
         kind: Kind::Counter,
         unit: "",
@@ -201,6 +216,19 @@ pub const METRICS: &[Metric] = &[
         help: "Bytes of these rows as MySQL packets, before compression and TLS.",
         labels: &[],
         samples: |snapshot| one(snapshot.work.rows.1 as f64),
+    },
+    Metric {
+        name: "tls_handshakes",
+        kind: Kind::Counter,
+        unit: "",
+        help: "TLS handshakes with clients and backends, by the version that was agreed on, or `failed`.",
+        labels: &["peer", "outcome"],
+        samples: |snapshot| {
+            let handshakes = snapshot.work.tls_handshakes.iter();
+            handshakes
+                .map(|((peer, outcome), count)| sample([peer, outcome], *count as f64))
+                .collect()
+        },
     },
     Metric {
         name: "backend_up",
@@ -271,12 +299,134 @@ pub const METRICS: &[Metric] = &[
         },
     },
     Metric {
+        name: "backend_downs",
+        kind: Kind::Counter,
+        unit: "",
+        help: "How often it was marked down, by the reason that the log gives.",
+        labels: &["backend", "role", "reason"],
+        samples: |snapshot| {
+            let backends = snapshot.backends.iter();
+            let downs = backends.flat_map(|backend| {
+                let downs = backend.history.downs.iter();
+                downs.map(|(reason, count)| {
+                    sample([&backend.address, backend.role, reason], *count as f64)
+                })
+            });
+            downs.collect()
+        },
+    },
+    Metric {
+        name: "backend_ups",
+        kind: Kind::Counter,
+        unit: "",
+        help: "How often it was taken back.",
+        labels: BACKEND,
+        samples: |snapshot| {
+            by_backend(snapshot, |backend| {
+                Value::Number(backend.history.ups as f64)
+            })
+        },
+    },
+    Metric {
+        name: "backend_probes",
+        kind: Kind::Counter,
+        unit: "",
+        help: "How often it was tried while it was down.",
+        labels: BACKEND,
+        samples: |snapshot| {
+            by_backend(snapshot, |backend| {
+                Value::Number(backend.history.probes as f64)
+            })
+        },
+    },
+    Metric {
+        name: "backend_last_probe",
+        kind: Kind::Gauge,
+        unit: "seconds",
+        help: "What the latest of these took, up to the greeting or the failure.",
+        labels: BACKEND,
+        samples: |snapshot| {
+            by_backend(snapshot, |backend| {
+                Value::Number(backend.history.last_probe.as_secs_f64())
+            })
+        },
+    },
+    Metric {
+        name: "pool_requests",
+        kind: Kind::Counter,
+        unit: "",
+        help: "Requests for a connection of its pool: `hit` had one, `miss` found none, `wait` waited for one, `timeout` in vain.",
+        labels: &["backend", "role", "outcome"],
+        samples: |snapshot| {
+            pool_counts(snapshot, |pool| {
+                [
+                    ("hit", pool.hits),
+                    ("miss", pool.misses),
+                    ("wait", pool.waits),
+                    ("timeout", pool.timeouts),
+                ]
+            })
+        },
+    },
+    Metric {
+        name: "pool_connections",
+        kind: Kind::Counter,
+        unit: "",
+        help: "What became of its pool's connections: `return` came back, `reset` was reset for its next client, `dead` was closed by                the server.",
+        labels: &["backend", "role", "event"],
+        samples: |snapshot| {
+            pool_counts(snapshot, |pool| {
+                [
+                    ("return", pool.returns),
+                    ("reset", pool.resets),
+                    ("dead", pool.dead),
+                ]
+            })
+        },
+    },
+    Metric {
+        name: "pins",
+        kind: Kind::Counter,
+        unit: "",
+        help: "How often a script wanted to give a client's connection away and could not, by what it is needed for.",
+        labels: &["reason"],
+        samples: |snapshot| {
+            let pins = snapshot.work.pins.iter();
+            pins.map(|(reason, count)| sample([reason], *count as f64))
+                .collect()
+        },
+    },
+    Metric {
+        name: "hook_calls",
+        kind: Kind::Counter,
+        unit: "",
+        help: "Calls of a script's hooks, by the script's version and the hook.",
+        labels: HOOK,
+        samples: |snapshot| by_hook(snapshot, |hook| hook.calls as f64),
+    },
+    Metric {
+        name: "hook",
+        kind: Kind::Counter,
+        unit: "seconds",
+        help: "How long these ran, all together.",
+        labels: HOOK,
+        samples: |snapshot| by_hook(snapshot, |hook| hook.time.as_secs_f64()),
+    },
+    Metric {
         name: "script_errors",
         kind: Kind::Counter,
         unit: "",
         help: "Errors of a script's hooks, by the script's version and the hook.",
-        labels: &["script", "version", "hook"],
-        samples: script_errors,
+        labels: HOOK,
+        samples: |snapshot| by_hook(snapshot, |hook| hook.errors as f64),
+    },
+    Metric {
+        name: "buffer",
+        kind: Kind::Gauge,
+        unit: "bytes",
+        help: "Memory of the buffers that a worker's sessions hold for bytes on their way.",
+        labels: &["worker"],
+        samples: |snapshot| by_worker(snapshot, |worker| worker.buffer_bytes as f64),
     },
     Metric {
         name: "worker_lag",
@@ -284,12 +434,7 @@ pub const METRICS: &[Metric] = &[
         unit: "seconds",
         help: "How late a worker lately got to what was due: hooks of scripts and other sessions went first.",
         labels: &["worker"],
-        samples: |snapshot| {
-            let workers = snapshot.workers.iter().enumerate();
-            workers
-                .map(|(index, worker)| sample([&index.to_string()], worker.lag.as_secs_f64()))
-                .collect()
-        },
+        samples: |snapshot| by_worker(snapshot, |worker| worker.lag.as_secs_f64()),
     },
     Metric {
         name: "process_resident_memory",
@@ -318,19 +463,40 @@ pub const METRICS: &[Metric] = &[
 ];
 
 /// Summed over the Lua states.
-fn script_errors(snapshot: &Snapshot) -> Vec<Sample> {
+fn by_hook(snapshot: &Snapshot, value: fn(&HookReport) -> f64) -> Vec<Sample> {
     let mut sums = BTreeMap::new();
     for report in &snapshot.scripts {
-        let script = report.script.display().to_string();
-        for (hook, errors) in &report.version.hook_errors {
-            let key = (script.clone(), report.version.version, *hook);
-            *sums.entry(key).or_insert(0) += *errors;
+        let (script, version) = (report.script.display().to_string(), &report.version);
+        for (hook, report) in &version.hooks {
+            let key = (script.clone(), version.version, *hook);
+            *sums.entry(key).or_insert(0.0) += value(report);
         }
     }
     let samples = sums.into_iter();
     samples
-        .map(|((script, version, hook), errors)| {
-            sample([&script, &version.to_string(), hook], errors as f64)
-        })
+        .map(|((script, version, hook), sum)| sample([&script, &version.to_string(), hook], sum))
         .collect()
+}
+
+fn by_worker(snapshot: &Snapshot, value: fn(&WorkerReport) -> f64) -> Vec<Sample> {
+    let workers = snapshot.workers.iter().enumerate();
+    workers
+        .map(|(index, worker)| sample([&index.to_string()], value(worker)))
+        .collect()
+}
+
+/// Of those backends whose pool was ever used: few scripts use one.
+fn pool_counts<const N: usize>(
+    snapshot: &Snapshot,
+    counts: fn(&PoolHistory) -> [(&'static str, u64); N],
+) -> Vec<Sample> {
+    let used = snapshot
+        .backends
+        .iter()
+        .filter(|backend| backend.pool != PoolHistory::default());
+    let samples = used.flat_map(|backend| {
+        let counts = counts(&backend.pool).into_iter();
+        counts.map(|(name, count)| sample([&backend.address, backend.role, name], count as f64))
+    });
+    samples.collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use backend::{Availability, Role};
+use backend::{Availability, BackendHistory, PoolHistory, Role};
 use tokio::time::timeout;
 
 use crate::limits::SCRIPTS_TIME;
@@ -34,6 +34,8 @@ pub(crate) struct BackendSnapshot {
     pub(crate) clients: u64,
     pub(crate) idle: u64,
     pub(crate) waiting: u64,
+    pub(crate) history: BackendHistory,
+    pub(crate) pool: PoolHistory,
     pub(crate) work: BackendWork,
 }
 
@@ -94,6 +96,8 @@ fn backends(control: &Control, work: &Work) -> Vec<BackendSnapshot> {
             clients: backend.clients() as u64,
             idle: idle.sum(),
             waiting: pool.waiting() as u64,
+            history: backend.history(),
+            pool: pool.history(),
             work: work
                 .backends
                 .get(&backend.index())

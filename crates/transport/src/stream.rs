@@ -13,6 +13,7 @@ use rustls_pki_types::ServerName;
 use socket2::SockRef;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::rustls::ProtocolVersion;
 use tokio_rustls::{TlsAcceptor, TlsConnector, TlsStream};
 
 use crate::compressed_stream::CompressedStream;
@@ -137,6 +138,18 @@ impl Stream {
     /// True for a Unix socket without TLS.
     pub fn is_unix(&self) -> bool {
         matches!(self.below_compression(), Self::Unix(_))
+    }
+
+    /// Which version of TLS is spoken, as operators write it: `TLSv1.3`. `None` without TLS.
+    pub fn tls_version(&self) -> Option<&'static str> {
+        let Self::Tls(tls) = self.below_compression() else {
+            return None;
+        };
+        match tls.0.get_ref().1.protocol_version()? {
+            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            _ => Some("other"),
+        }
     }
 
     /// True under TLS.

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use proxy::Control;
+use proxy::{Control, HookReport};
 
 use crate::resultset::{Answer, Column, Kind, Value, value};
 
@@ -18,6 +18,8 @@ const COLUMNS: &[Column] = &[
     ("connections", Kind::Integer),
     ("failures", Kind::Integer),
     ("fault", Kind::Text),
+    ("hook_calls", Kind::Text),
+    ("hook_milliseconds", Kind::Text),
     ("hook_errors", Kind::Text),
 ];
 
@@ -27,10 +29,20 @@ pub(super) async fn show(control: &Control) -> Answer {
     let reports = control.scripts().await.into_iter();
     let rows = reports.map(|report| {
         let version = report.version;
-        let errors = version.hook_errors.iter();
-        let errors: Vec<_> = errors
-            .map(|(hook, count)| format!("{hook}: {count}"))
-            .collect();
+        let by_hook = |number: fn(&HookReport) -> u64| {
+            let numbers = version
+                .hooks
+                .iter()
+                .map(|(hook, report)| (hook, number(report)));
+            let texts: Vec<_> = numbers
+                .filter(|(_, number)| *number > 0)
+                .map(|(hook, number)| format!("{hook}: {number}"))
+                .collect();
+            (!texts.is_empty()).then(|| texts.join(", ").into())
+        };
+        let calls = by_hook(|hook| hook.calls);
+        let milliseconds = by_hook(|hook| hook.time.as_millis() as u64);
+        let errors = by_hook(|hook| hook.errors);
         vec![
             value(report.script.display()),
             value(report.state),
@@ -41,7 +53,9 @@ pub(super) async fn show(control: &Control) -> Answer {
             value(version.connections),
             value(version.failures),
             version.fault.and_then(value),
-            (!errors.is_empty()).then(|| errors.join(", ").into()),
+            calls,
+            milliseconds,
+            errors,
         ]
     });
     Answer::Rows(COLUMNS, rows.collect())

@@ -239,6 +239,8 @@ impl<'a> Authentication<'a> {
     /// TLS with the client from here on. Nothing of it was read.
     pub(super) async fn accept_tls(&mut self, acceptor: &TlsAcceptor) -> Result<(), SessionError> {
         let accepted = timeout(self.client_timeout, self.client.accept_tls(acceptor)).await;
+        let outcome = outcome(self.client);
+        self.context.counters.tls_handshake("client", outcome);
         accepted
             .map_err(|_| SessionError::Silent(Party::Client, self.client_timeout))?
             .map_err(|error| SessionError::Tls(Party::Client, error))
@@ -253,6 +255,8 @@ impl<'a> Authentication<'a> {
     ) -> Result<(), SessionError> {
         self.send_backend(request).await?;
         let connected = timeout(BACKEND_TIMEOUT, self.backend.connect_tls(connector, name)).await;
+        let outcome = outcome(self.backend);
+        self.context.counters.tls_handshake("backend", outcome);
         connected
             .map_err(|_| SessionError::Silent(Party::Backend, BACKEND_TIMEOUT))?
             .map_err(|error| SessionError::Tls(Party::Backend, error))?;
@@ -567,6 +571,11 @@ fn is_password(payload: &[u8], key_request: u8) -> bool {
 /// The client has no password.
 fn is_empty(answer: &[u8]) -> bool {
     matches!(answer, [] | [0])
+}
+
+/// Of a TLS handshake that was begun on this connection, as it is counted.
+fn outcome(stream: &Stream) -> &'static str {
+    stream.tls_version().unwrap_or("failed")
 }
 
 fn cannot_cross(error: &RsaPasswordError) -> SessionError {

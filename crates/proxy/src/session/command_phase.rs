@@ -36,11 +36,14 @@ pub(super) async fn run(link: &mut Link, rest: Vec<u8>) -> Result<(), SessionErr
     let mut input = Buffer::from(rest);
     loop {
         while let Some(batch) = Batch::find(input.bytes()) {
-            let last = batch.last;
+            let (last, response) = (batch.last, batch.response);
             link.begin(last);
             exchange(link, &mut input, batch).await?;
             if last == Command::QUIT {
                 return Ok(());
+            }
+            if response != ResponseKind::None {
+                link.answered();
             }
         }
         // Whoever may wait for long holds no memory.

@@ -19,6 +19,7 @@ use super::Context;
 use super::error::{Party, SessionError};
 use super::login::LoggedIn;
 use crate::buffer::Buffer;
+use crate::counters::WorkerCounters;
 use crate::register::{Activity, Registration};
 use crate::shutdown::Phase;
 use crate::timer::Timer;
@@ -47,6 +48,8 @@ pub(super) struct Link {
     pub(super) is_from_pool: bool,
     count: Option<ClientCount>,
     activity: Activity,
+    /// When the latest command was there.
+    begun_at: Instant,
     /// When the response that is awaited was first waited for.
     asked_at: Option<Instant>,
     registration: Registration,
@@ -83,7 +86,8 @@ impl Link {
         context: Arc<Context>,
         worker: usize,
     ) -> Self {
-        let timer = Timer::new(Instant::now() + context.settings.read_timeout);
+        let now = Instant::now();
+        let timer = Timer::new(now + context.settings.read_timeout);
         let (backend, count) = login.backend.unzip();
         registration.known_as(&login.username);
         match &count {
@@ -104,6 +108,7 @@ impl Link {
             is_from_pool: false,
             count,
             activity: Activity::Idle,
+            begun_at: now,
             asked_at: None,
             registration,
             context,
@@ -176,6 +181,22 @@ impl Link {
     /// A command begins.
     pub(super) fn begin(&mut self, command: Command) {
         self.activity = Activity::Command(command);
+        self.begun_at = Instant::now();
+    }
+
+    /// The command is answered, as far as the client is concerned.
+    pub(super) fn answered(&self) {
+        self.counters().answered(self.begun_at.elapsed());
+    }
+
+    /// Its worker's.
+    pub(super) fn counters(&self) -> &WorkerCounters {
+        self.context.counters.worker(self.worker)
+    }
+
+    /// Of the backend's clients it is one.
+    pub(super) fn count(&self) -> Option<&ClientCount> {
+        self.count.as_ref()
     }
 
     /// Tells others what the session does, where no wait of the link does.
@@ -376,13 +397,12 @@ impl Link {
             .asked_at
             .take()
             .map_or(Duration::ZERO, |at| at.elapsed());
-        let (Activity::Command(command), Some(counters)) =
-            (self.activity, self.context.counters.worker(self.worker))
-        else {
+        let Activity::Command(command) = self.activity else {
             return;
         };
         let backend = self.count.as_ref().map(|count| count.backend().index());
-        counters.responded(command, backend, &self.summary, duration);
+        self.counters()
+            .responded(command, backend, &self.summary, duration);
     }
 
     /// What all sessions share.

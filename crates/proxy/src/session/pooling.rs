@@ -51,6 +51,9 @@ impl Link {
     ) -> Decision {
         script.connection.hold = hold;
         let decision = script.call(hook).await;
+        if let Some(reason) = script.connection.pinned_by.take() {
+            self.counters().pinned(reason);
+        }
         self.settle(script);
         let (wanted, attached) = (script.connection.backend_ndx, self.backend_ndx());
         if self.backend.is_some() && wanted != attached {
@@ -127,6 +130,9 @@ impl Link {
         let mut steps = Vec::new();
         if resets {
             steps = synchronise::resetting(session, &script.settings);
+            if let Some(count) = self.count() {
+                count.backend().pool().has_reset();
+            }
         }
         if is_from_pool && !effect.uses_database() {
             let wanted = &script.connection.client.default_db;

@@ -33,9 +33,12 @@ pub(super) async fn run(
 ) -> Result<(), SessionError> {
     let mut input = Buffer::from(rest);
     while let Some(batch) = next_command(link, script, &mut input).await? {
-        let last = batch.last;
+        let (last, response) = (batch.last, batch.response);
         link.begin(last);
         command(link, script, &mut input, batch).await?;
+        if response != ResponseKind::None && last != Command::QUIT {
+            link.answered();
+        }
         if last == Command::QUIT || std::mem::take(&mut script.connection.connection_close) {
             return Ok(());
         }

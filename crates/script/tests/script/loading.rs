@@ -70,7 +70,7 @@ fn versions_are_told_of_with_whom_they_served_and_what_failed() {
     let reports = bench.state.reports();
     assert!(reports.iter().all(|(path, _)| *path == bench.script()));
     let numbers = |(_, report): &(_, script::VersionReport)| {
-        let errors = report.hook_errors.get("read_query").copied();
+        let errors = report.hooks.get("read_query").map(|hook| hook.errors);
         let faults = (report.failures, report.fault.is_some());
         (report.version, report.connections, faults, errors)
     };
