@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{packages, private_prefix};
+use crate::{package, packages, private_prefix};
 
 /// A check that ran: what it was, how long it took, and the command when it failed.
 struct Outcome {
@@ -22,7 +22,7 @@ struct Outcome {
 pub(crate) fn run_all() -> Result<ExitCode> {
     let start = Instant::now();
     println!(
-        "This checks format, lints, documentation, tests and licences. The tests start private servers on free\n\
+        "This checks format, lints, documentation, tests, the package and licences. The tests start private servers on free\n\
          ports; what is missing for that is installed (packages, without services) or put into a private directory.\n"
     );
     packages::install_missing()?;
@@ -49,6 +49,8 @@ pub(crate) fn run_all() -> Result<ExitCode> {
     let skips = SkippedTests::new()?;
     let checks = checks(&skips.file).into_iter();
     let mut outcomes: Vec<Outcome> = checks.map(|(name, command)| run(name, command)).collect();
+    let (package, not_done) = check_package();
+    outcomes.push(package);
     outcomes.push(check_licences());
     println!("\n== Summary after {} s", start.elapsed().as_secs());
     for outcome in &outcomes {
@@ -58,6 +60,9 @@ pub(crate) fn run_all() -> Result<ExitCode> {
         if let Err(reason) = fetched {
             println!("SKIPPED: the tests with {name}, not to be had here: {reason:#}");
         }
+    }
+    if let Some(reason) = not_done {
+        println!("SKIPPED: the package's test: {reason}");
     }
     skips.print()?;
     Ok(verdict(&outcomes))
@@ -85,10 +90,28 @@ fn checks(skipped_tests: &Path) -> Vec<(&'static str, Command)> {
     checks
 }
 
+/// The Debian package can be made and installed. Why not all of that was done, where the machine does not allow it.
+fn check_package() -> (Outcome, Option<&'static str>) {
+    println!("\n== {PACKAGE}");
+    let start = Instant::now();
+    let (failed, not_done) = match package::test() {
+        Ok(not_done) => (None, not_done),
+        Err(reason) => (Some(format!("{reason:#}")), None),
+    };
+    let outcome = Outcome {
+        name: PACKAGE,
+        took: start.elapsed(),
+        failed,
+    };
+    (outcome, not_done)
+}
+
+const PACKAGE: &str = "package";
+
 /// Last, because its program may have to be built first.
 fn check_licences() -> Outcome {
     let start = Instant::now();
-    match private_prefix::install_cargo_deny() {
+    match private_prefix::install_cargo_tool("cargo-deny") {
         Ok(program) => {
             let mut command = Command::new(program);
             command.args(["check", "licenses", "bans", "sources"]);

@@ -7,6 +7,7 @@
 mod bench;
 mod checks;
 mod fuzz;
+mod package;
 mod packages;
 mod private_prefix;
 
@@ -47,6 +48,12 @@ enum Task {
         #[arg(long)]
         keep: bool,
     },
+    /// Build the program as it is released, and the Debian package of it
+    Package {
+        /// Of an unoptimized program, and install it in an overlay of this machine, as `test` does
+        #[arg(long)]
+        test: bool,
+    },
     /// Put a server or client libraries into the private prefix without installing them
     Fetch {
         /// Which ones
@@ -83,6 +90,16 @@ fn run(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Test => checks::run_all(),
         Task::Bench { options } => bench::run(options),
+        Task::Package { test: true } => {
+            if let Some(reason) = package::test()? {
+                println!("SKIPPED: {reason}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Package { test: false } => {
+            println!("{}", package::release()?.display());
+            Ok(ExitCode::SUCCESS)
+        }
         Task::Fuzz {
             target,
             seconds,

@@ -81,21 +81,21 @@ pub(crate) fn fetch_haproxy() -> Result<PathBuf> {
     Ok(prefix.join("bin/haproxy"))
 }
 
-/// Builds cargo-deny unless it is installed or there; returns the path of the program.
-pub(crate) fn install_cargo_deny() -> Result<PathBuf> {
-    if packages::is_installed("cargo-deny") {
-        return Ok(PathBuf::from("cargo-deny"));
+/// Builds a command of cargo's (`cargo-deny`) unless it is installed or there; returns the path of the program.
+pub(crate) fn install_cargo_tool(name: &str) -> Result<PathBuf> {
+    if packages::is_installed(name) {
+        return Ok(PathBuf::from(name));
     }
     let prefix = root()?.join("cargo");
-    let program = prefix.join("bin/cargo-deny");
+    let program = prefix.join("bin").join(name);
     if !program.is_file() {
-        println!("building cargo-deny (some minutes, once)");
+        println!("building {name} (some minutes, once)");
         let status = Command::new("cargo")
-            .args(["install", "--quiet", "--locked", "cargo-deny", "--root"])
+            .args(["install", "--quiet", "--locked", name, "--root"])
             .arg(&prefix)
             .status()?;
         if !status.success() {
-            bail!("cargo install cargo-deny failed: its message is above");
+            bail!("cargo install {name} failed: its message is above");
         }
     }
     Ok(program)

@@ -29,7 +29,7 @@ use crate::settings;
 /// asked, no hook is called, and a proxy that runs does not notice.
 #[derive(Debug, Parser)]
 #[command(name = "check", bin_name = "mysql-proxy check", max_term_width = 100, after_help = LEGEND)]
-struct Arguments {
+pub(crate) struct Arguments {
     /// The script
     #[arg(value_name = "FILE")]
     file: PathBuf,

@@ -7,6 +7,7 @@ mod check;
 mod daemon;
 mod defaults_file;
 mod fork;
+mod generate;
 mod log;
 mod open_files;
 mod options;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let result = match arguments.get(1) {
         Some(command) if command == "check" => check::run(&arguments[1..]),
         Some(command) if command == "playground" => playground::run(&arguments[1..]),
+        Some(command) if command == "generate" => generate::run(&arguments[1..]),
         _ => run(&arguments),
     };
     result.unwrap_or_else(|error| {

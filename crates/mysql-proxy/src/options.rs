@@ -650,7 +650,7 @@ fn file_option<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
 }
 
 /// The options as they are parsed.
-fn command() -> Command {
+pub(crate) fn command() -> Command {
     described().mut_args(|option| {
         let option = match option.get_action() {
             ArgAction::SetTrue => flag(option),

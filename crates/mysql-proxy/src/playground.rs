@@ -29,7 +29,7 @@ use crate::options::one_line;
 /// script does, and stays up to be played with. No MySQL is needed; the script is in a temporary directory.
 #[derive(Debug, Parser)]
 #[command(name = "mysql-proxy playground", max_term_width = 100)]
-struct Options {
+pub(crate) struct Options {
     /// Where clients connect to; port 0 is any free one
     #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:4040")]
     proxy_address: SocketAddr,

@@ -52,6 +52,41 @@ fn version_begins_with_name_and_number() {
 }
 
 #[test]
+fn pages_and_completions_name_every_option() {
+    let directory = ScratchDirectory::new();
+    let pages = directory.file("man").display().to_string();
+    run(&["generate", "man", &pages]).expect_success();
+    let page = fs::read_to_string(format!("{pages}/mysql-proxy.1")).unwrap();
+    let completions = run(&["generate", "completions", "bash"]).expect_success();
+    let completions = String::from_utf8(completions).unwrap();
+    let help = String::from_utf8(run(&["--help"]).expect_success()).unwrap();
+    let words = help.split_whitespace();
+    let options: Vec<_> = words
+        .filter_map(|word| word.strip_prefix("--"))
+        .map(|word| word.trim_end_matches([',', '.', ':', ')', ']', ';']))
+        .filter(|word| !word.is_empty() && !word.contains(['=', '<', '*']) && *word != "FLAG")
+        .collect();
+    assert!(options.len() > 60, "{options:?}");
+    for option in options {
+        assert!(completions.contains(&format!("--{option}")), "{option}");
+        let escaped = option.replace('-', "\\-");
+        assert!(page.contains(&escaped), "{option}");
+    }
+    for command in ["check", "playground", "generate"] {
+        assert!(
+            directory
+                .file("man")
+                .join(format!("mysql-proxy-{command}.1"))
+                .exists()
+        );
+    }
+    assert_refused(
+        &["generate"],
+        "generate what? See mysql-proxy generate --help",
+    );
+}
+
+#[test]
 fn a_wrong_command_line_is_one_line_and_exit_code_1() {
     assert_refused(
         &["--proxy-backend-adresses=x"],
