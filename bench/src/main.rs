@@ -24,10 +24,11 @@ mod stream;
 mod target;
 mod traffic;
 
-use std::{fs, net::SocketAddr, process::ExitCode, time::Instant};
+use std::{fs, net::SocketAddr, process::ExitCode};
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use progress::Progress;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use testkit::{MariaDb, Mysql97, Server};
 
@@ -87,15 +88,14 @@ fn run(options: &Options) -> Result<()> {
 
 fn measure(bench: &Bench, options: &Options) -> Result<Results> {
     let mut results = Results::default();
-    let start = Instant::now();
+    let total = options.rounds() * options.rows.len();
+    let progress = Progress::new("bench", total as u64);
+    let mut done = 0;
     for round in 0..options.rounds() {
         for &rows in &options.rows {
-            eprintln!(
-                "{:>4} s  round {} of {}: {rows:?}",
-                start.elapsed().as_secs(),
-                round + 1,
-                options.rounds()
-            );
+            let (number, rounds) = (round + 1, options.rounds());
+            progress.at(done, &format!("rows, round {number} of {rounds}: {rows:?}"));
+            done += 1;
             bench.round(round, rows, &mut results)?;
         }
     }

@@ -4,10 +4,10 @@
 
 use std::{
     fmt, fs,
-    io::{BufRead, BufReader, IsTerminal, Write, stdout},
+    io::{BufRead, BufReader},
     path::{Path, PathBuf},
     process::{Command, ExitCode, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use anyhow::{Context, Result, bail, ensure};
@@ -26,8 +26,6 @@ const INSTRUMENTATION: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-cov
 const INPUT_SECONDS_MAX: u64 = 10;
 const MEGABYTES_MAX: u64 = 1024;
 
-/// Between two lines about how far it is, where no terminal shows it.
-const REPORT_INTERVAL: Duration = Duration::from_secs(10);
 /// Lines of the fuzzer that are shown of a failure.
 const FAILURE_LINES_MAX: usize = 30;
 
@@ -166,7 +164,9 @@ impl<'a> Fuzzer<'a> {
             .args([&self.found, &self.corpus])
             .spawn()
             .context("cannot start the fuzzer")?;
-        let mut report = Report::new(seconds);
+        let start = Instant::now();
+        let shown = progress::Progress::new(self.target, seconds);
+        let mut reached = Progress::default();
         let mut failure = Vec::new();
         let mut artifact = None;
         let output = fuzzer
@@ -176,7 +176,10 @@ impl<'a> Fuzzer<'a> {
         for line in BufReader::new(output).split(b'\n') {
             let line = String::from_utf8_lossy(&line?).into_owned();
             match Progress::parse(&line) {
-                Some(progress) => report.show(progress)?,
+                Some(progress) => {
+                    reached = progress;
+                    shown.at(start.elapsed().as_secs(), &format!("s: {reached}"));
+                }
                 None if is_noise(&line) => {}
                 None => failure.push(line.clone()),
             }
@@ -185,7 +188,7 @@ impl<'a> Fuzzer<'a> {
             }
         }
         let status = fuzzer.wait()?;
-        report.end();
+        drop(shown);
         let failed = (!status.success()).then(|| {
             failure.truncate(FAILURE_LINES_MAX);
             println!("{}", failure.join("\n"));
@@ -193,7 +196,7 @@ impl<'a> Fuzzer<'a> {
         });
         Ok(Outcome {
             target: self.target.to_owned(),
-            progress: report.progress,
+            progress: reached,
             failed,
         })
     }
@@ -232,51 +235,6 @@ impl Progress {
             executions,
             coverage: coverage?.parse().ok()?,
         })
-    }
-}
-
-/// Says how far a target is: in one line on a terminal, else in lines now and then.
-struct Report {
-    start: Instant,
-    seconds: u64,
-    shown: Instant,
-    is_terminal: bool,
-    progress: Progress,
-}
-
-impl Report {
-    fn new(seconds: u64) -> Self {
-        Self {
-            start: Instant::now(),
-            seconds,
-            shown: Instant::now(),
-            is_terminal: stdout().is_terminal(),
-            progress: Progress::default(),
-        }
-    }
-
-    fn show(&mut self, progress: Progress) -> Result<()> {
-        self.progress = progress;
-        let line = format!(
-            "{} of {} s: {}",
-            self.start.elapsed().as_secs(),
-            self.seconds,
-            self.progress
-        );
-        if self.is_terminal {
-            print!("\r{line} ");
-            stdout().flush()?;
-        } else if self.shown.elapsed() >= REPORT_INTERVAL {
-            self.shown = Instant::now();
-            println!("{line}");
-        }
-        Ok(())
-    }
-
-    fn end(&self) {
-        if self.is_terminal {
-            println!();
-        }
     }
 }
 

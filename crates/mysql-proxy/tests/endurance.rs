@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use progress::Progress;
 use testkit::{Client, ClientError, MariaDb, ProxyProcess, Server, wait};
 
 use scripted::{DEADLINE, ScriptFile};
@@ -65,6 +66,7 @@ fn visit(address: SocketAddr, number: usize) -> Result<(), ClientError> {
 
 fn visits(proxy: &ProxyProcess, count: usize) {
     let next = AtomicUsize::new(0);
+    let progress = Progress::new("short connections", count as u64);
     thread::scope(|scope| {
         for _ in 0..THREADS {
             scope.spawn(|| {
@@ -73,6 +75,7 @@ fn visits(proxy: &ProxyProcess, count: usize) {
                     if number >= count {
                         return;
                     }
+                    progress.at(number as u64, "");
                     visit(proxy.address(), number).expect("each visit is served");
                 }
             });
@@ -232,7 +235,11 @@ fn disturb(
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut next_restart = Instant::now() + between_restarts;
     let (mut versions, mut restarts) = (0, 0);
+    let progress = Progress::new("mixed load", seconds);
     while Instant::now() < until {
+        let left = until.saturating_duration_since(Instant::now()).as_secs();
+        let detail = format!("s, {versions} versions, {restarts} servers killed");
+        progress.at(seconds.saturating_sub(left), &detail);
         thread::sleep(Duration::from_secs(1));
         versions += 1;
         file.edit(&script(versions));

@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use progress::Progress;
 use testkit::{
     Client, Connection, Direction, FaultLink, Faults, MariaDb, Mysql97, ProxyProcess, Random,
     Server, wait,
@@ -160,10 +161,14 @@ impl Scene {
     fn disturb(&mut self, shared: &Shared, until: Instant) {
         let mut random = Random::new(self.seed, CLIENTS);
         let is_done = || locked(&shared.done).len() > ENOUGH;
+        let left = || until.saturating_duration_since(Instant::now()).as_secs();
+        let total = left();
+        let progress = Progress::new("faults", total);
         // Where faults leave little room it takes longer until something was done.
         while (Instant::now() < until || !is_done() && Instant::now() < until + END)
             && locked(&shared.wrong).is_empty()
         {
+            progress.at(total.saturating_sub(left()), "s");
             let link = match random.below(3) {
                 0 => &self.to_proxy,
                 _ => &self.to_servers[random.below(self.to_servers.len())],

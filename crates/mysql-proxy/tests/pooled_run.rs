@@ -15,6 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use progress::Progress;
 use testkit::{Client, Connection, MariaDb, Mysql97, ProxyProcess, Random, Server, wait};
 
 use pooled_client::{Expected, PooledClient, Trouble, USERS};
@@ -287,10 +288,13 @@ impl Run {
         let is_done = || locked(&crowd.done).len() > PooledClient::ACTIONS.len();
         let ports: Vec<_> = self.servers.iter().map(Server::port).collect();
         let mut next = Instant::now() + Duration::from_millis(500);
+        let progress = Progress::new("clients of pools", Self::time().as_secs());
         // On a busy machine it takes longer until everything was done.
         while (Instant::now() < until || !is_done() && Instant::now() < until + PATIENCE)
             && locked(&crowd.wrong).is_empty()
         {
+            let left = until.saturating_duration_since(Instant::now());
+            progress.at((Self::time() - left).as_secs(), "s");
             let (count, beside) = crowd.count_beside(|| connections_to(&ports));
             // A server that is down is probed.
             let most = CONNECTIONS + beside + ports.len();

@@ -29,6 +29,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use backend::{Availability, Backends};
+use progress::Progress;
 use tokio::runtime::{Builder, Handle};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
@@ -226,8 +227,11 @@ fn number(variable: &str, default: u64) -> u64 {
 
 fn simulate_part(part: u64) {
     let directory = tempfile::tempdir().expect("a directory");
-    let seeds = seeds().filter(|seed| seed % PARTS == part);
+    let all = seeds();
+    let progress = Progress::new(&format!("part {part}"), all.end - all.start);
+    let seeds = all.clone().filter(|seed| seed % PARTS == part);
     let failed = seeds.filter(|&seed| {
+        progress.at(seed - all.start, "seeds");
         let (_, verdict) = simulate(seed, directory.path());
         verdict.inspect_err(|what| explain(seed, what)).is_err()
     });

@@ -29,6 +29,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use progress::Progress;
 use testkit::{MariaDb, Mysql97, Server};
 
 use difference::{Comparison, Difference};
@@ -39,7 +40,7 @@ use session::Session;
 /// Databases are made and dropped all the time.
 const NO_SYNC: &str = "--innodb-flush-method=nosync";
 /// For each server; each is had once directly and once in every mode.
-const SESSIONS: u64 = 150;
+const SESSIONS: u64 = 500;
 /// Sessions at once.
 const LANES: usize = 4;
 /// One step of so many is followed by COM_STATISTICS through the proxy too.
@@ -69,10 +70,12 @@ fn compare(server: Server, name: &str) {
     });
     let seeds = Mutex::new((0..sessions).map(|number| first.wrapping_add(number)));
     let found = Mutex::new(None);
+    let progress = Progress::new(name, sessions);
     let next = || locked(&seeds).next();
     let have = |number: usize| {
         let mut lane = routes.lane(number);
         while let Some(seed) = next() {
+            progress.at(seed.wrapping_sub(first), "sessions");
             let is_mariadb = name == "mariadb";
             if let Some(finding) = Finding::of(&mut lane, seed, is_mariadb) {
                 locked(&found).get_or_insert(finding);
