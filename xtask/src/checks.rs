@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, Result};
 
-use crate::{package, packages, private_prefix};
+use crate::{gauge, package, packages, private_prefix};
 
 /// A check that ran: what it was, how long it took, and the command when it failed.
 struct Outcome {
@@ -22,8 +22,9 @@ struct Outcome {
 pub(crate) fn run_all() -> Result<ExitCode> {
     let start = Instant::now();
     println!(
-        "This checks format, lints, documentation, tests, the package and licences. The tests start private servers on free\n\
-         ports; what is missing for that is installed (packages, without services) or put into a private directory.\n"
+        "This checks format, lints, documentation, tests, instructions for each query, the package and licences.\n\
+         The tests start private servers on free ports; what is missing for that is installed (packages, without\n\
+         services) or put into a private directory.\n"
     );
     packages::install_missing()?;
     let fetched = [
@@ -49,6 +50,7 @@ pub(crate) fn run_all() -> Result<ExitCode> {
     let skips = SkippedTests::new()?;
     let checks = checks(&skips.file).into_iter();
     let mut outcomes: Vec<Outcome> = checks.map(|(name, command)| run(name, command)).collect();
+    outcomes.push(check_instructions());
     let (package, not_done) = check_package();
     outcomes.push(package);
     outcomes.push(check_licences());
@@ -89,6 +91,24 @@ fn checks(skipped_tests: &Path) -> Vec<(&'static str, Command)> {
     checks.push(("tests", tests));
     checks
 }
+
+/// No query costs more instructions than before.
+fn check_instructions() -> Outcome {
+    println!("\n== {INSTRUCTIONS}");
+    let start = Instant::now();
+    let failed = match gauge::run(false) {
+        Ok(ExitCode::SUCCESS) => None,
+        Ok(_) => Some("cargo xtask gauge".to_owned()),
+        Err(reason) => Some(format!("{reason:#}")),
+    };
+    Outcome {
+        name: INSTRUCTIONS,
+        took: start.elapsed(),
+        failed,
+    }
+}
+
+const INSTRUCTIONS: &str = "instructions";
 
 /// The Debian package can be made and installed. Why not all of that was done, where the machine does not allow it.
 fn check_package() -> (Outcome, Option<&'static str>) {

@@ -7,6 +7,7 @@
 mod bench;
 mod checks;
 mod fuzz;
+mod gauge;
 mod package;
 mod packages;
 mod private_prefix;
@@ -47,6 +48,12 @@ enum Task {
         /// Keep inputs that reach code which none in fuzz/corpus reaches
         #[arg(long)]
         keep: bool,
+    },
+    /// Count the instructions of the proxy for each query and login, and compare them with the baseline
+    Gauge {
+        /// They are the baseline from now on
+        #[arg(long)]
+        update: bool,
     },
     /// Build the program as it is released, and the Debian package of it
     Package {
@@ -90,6 +97,7 @@ fn run(task: &Task) -> Result<ExitCode> {
     match task {
         Task::Test => checks::run_all(),
         Task::Bench { options } => bench::run(options),
+        Task::Gauge { update } => gauge::run(*update),
         Task::Package { test: true } => {
             if let Some(reason) = package::test()? {
                 println!("SKIPPED: {reason}");

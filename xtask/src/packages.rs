@@ -67,18 +67,30 @@ const COMPILER: Tool = Tool {
     package: "g++",
 };
 
+/// For the gauge.
+const VALGRIND: Tool = Tool {
+    command: "valgrind",
+    package: "valgrind",
+};
+
 /// Installs a C++ compiler where there is none, or says so.
 pub(crate) fn install_compiler() -> Result<()> {
-    if is_installed(COMPILER.command) {
+    install_tool(COMPILER)
+}
+
+/// Installs valgrind where there is none, or says so.
+pub(crate) fn install_valgrind() -> Result<()> {
+    install_tool(VALGRIND)
+}
+
+fn install_tool(tool: Tool) -> Result<()> {
+    if is_installed(tool.command) {
         return Ok(());
     }
     if !is_installed("apt-get") {
-        bail!(
-            "not found: {}, a C++ compiler. Install one and run this again",
-            COMPILER.command
-        );
+        bail!("not found: {}. Install it and run this again", tool.command);
     }
-    install(&[COMPILER.package])
+    install(&[tool.package])
 }
 
 /// Installs the missing packages, or says what to install.
