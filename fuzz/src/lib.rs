@@ -12,6 +12,7 @@ mod connection_phase;
 #[expect(dead_code, reason = "the target reads texts, not files")]
 #[path = "../../crates/mysql-proxy/src/defaults_file.rs"]
 mod defaults_file;
+mod digests;
 mod input;
 mod memory;
 mod operator_text;
@@ -29,7 +30,7 @@ mod sql_text;
 pub type Target = fn(&[u8]);
 
 /// By name, as their directories in `corpus` are called.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("packets", packets::run),
     ("connection_phase", connection_phase::run),
     ("commands", commands::run),
@@ -40,6 +41,7 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("proxy_header", proxy_header::run),
     ("operator_text", operator_text::run),
     ("sql_text", sql_text::run),
+    ("digests", digests::run),
     ("script_packets", script_packets::run),
     ("script_text", script_text::run),
     ("pool", pool::run),

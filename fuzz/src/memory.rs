@@ -66,3 +66,15 @@ pub(crate) fn bounded<I: AsRef<[u8]> + ?Sized, T>(input: &I, work: impl FnOnce()
     );
     result
 }
+
+/// What `work` gives, which asks for no memory.
+///
+/// # Panics
+/// When it does.
+pub(crate) fn free<T>(work: impl FnOnce() -> T) -> T {
+    let before = ALLOCATED.get();
+    let result = work();
+    let allocated = ALLOCATED.get().wrapping_sub(before);
+    assert!(allocated == 0, "{allocated} bytes were allocated");
+    result
+}

@@ -15,7 +15,7 @@ macro_rules! targets {
 
 targets! {
     packets connection_phase commands responses response_tracker rsa compression proxy_header operator_text sql_text
-    script_packets script_text pool
+    digests script_packets script_text pool
 }
 
 #[test]

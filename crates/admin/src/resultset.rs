@@ -16,6 +16,8 @@ const COLUMN_LENGTH: u32 = 255;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Integer,
+    /// To the microsecond.
+    Seconds,
     Text,
 }
 
@@ -83,6 +85,7 @@ impl Answer {
 fn definition((name, kind): Column) -> ColumnDefinition41 {
     let (column_type, character_set, flags) = match kind {
         Kind::Integer => (ColumnType::LONGLONG, collation::BINARY, ColumnFlags::NUM),
+        Kind::Seconds => (ColumnType::NEWDECIMAL, collation::BINARY, ColumnFlags::NUM),
         Kind::Text => (
             ColumnType::VAR_STRING,
             collation::UTF8MB4_GENERAL_CI,
@@ -99,7 +102,7 @@ fn definition((name, kind): Column) -> ColumnDefinition41 {
         column_length: COLUMN_LENGTH,
         column_type,
         flags,
-        decimals: 0,
+        decimals: if kind == Kind::Seconds { 6 } else { 0 },
     }
 }
 

@@ -3,6 +3,7 @@
 //! `SELECT * FROM backends` and `SELECT * FROM help` are MySQL Proxy 0.8.5's, with its columns.
 
 mod backends;
+mod digests;
 mod help;
 mod options;
 mod pools;
@@ -11,8 +12,11 @@ mod sessions;
 mod status;
 
 use std::borrow::Cow;
+use std::time::SystemTime;
 
 use backend::{Address, Availability, Role};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use protocol::response::error_code;
 use proxy::Control;
 use sql::{Token, TokenId, tokenize};
@@ -20,8 +24,10 @@ use thiserror::Error;
 
 pub use options::{OptionOrigin, OptionValue};
 
+use self::digests::Selection;
+
 use crate::login::SERVER_VERSION;
-use crate::resultset::{Answer, Column, Kind, value};
+use crate::resultset::{Answer, Column, Kind, Value, value};
 
 /// A statement that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +44,10 @@ pub(crate) enum Statement {
     ShowPools,
     /// `SHOW SCRIPTS`
     ShowScripts,
+    /// `SHOW DIGESTS`, some of them in some order
+    ShowDigests(Selection),
+    /// `RESET DIGESTS`
+    ResetDigests,
     /// `SHOW STATUS`
     ShowStatus,
     /// `SHOW SETTINGS`, of names like this
@@ -100,6 +110,10 @@ pub(crate) enum ParseError {
     NoAddress,
     #[error("KILL: give the id that SHOW SESSIONS shows")]
     NoId,
+    #[error(
+        "SHOW DIGESTS: behind it may stand LIKE 'pattern', ORDER BY one of its columns, DESC, and LIMIT number, in this order"
+    )]
+    NoSelection,
 }
 
 /// Who says it, and what about.
@@ -130,6 +144,8 @@ impl Statement {
             }
             ["SHOW", "POOLS"] => Self::ShowPools,
             ["SHOW", "SCRIPTS"] => Self::ShowScripts,
+            ["SHOW", "DIGESTS", ..] => Self::ShowDigests(Selection::parse(&read.0[2..])?),
+            ["RESET", "DIGESTS"] => Self::ResetDigests,
             ["SHOW", "STATUS"] => Self::ShowStatus,
             ["SHOW", "SETTINGS"] => Self::ShowSettings(None),
             ["SHOW", "SETTINGS", "LIKE", _] => {
@@ -250,6 +266,8 @@ impl Operator<'_> {
             Statement::ShowSessions => sessions::show(self.control),
             Statement::ShowPools => pools::show(self.control),
             Statement::ShowScripts => scripts::show(self.control).await,
+            Statement::ShowDigests(selection) => digests::show(self.control, &selection),
+            Statement::ResetDigests => digests::reset(self.control),
             Statement::ShowStatus => status::show(&self.control.status()),
             Statement::ShowSettings(pattern) => options::show(self.options, pattern.as_deref()),
             Statement::SetBackend(name, availability) => self.set_availability(&name, availability),
@@ -324,6 +342,13 @@ const WARNINGS: &[Column] = &[
     ("Code", Kind::Integer),
     ("Message", Kind::Text),
 ];
+
+/// `YYYY-MM-DD HH:MM:SS`, as in the log.
+fn local_time(time: SystemTime) -> Value {
+    let time = Timestamp::try_from(time).ok()?;
+    let time = time.to_zoned(TimeZone::system());
+    value(time.strftime("%Y-%m-%d %H:%M:%S"))
+}
 
 fn error(text: &str) -> Answer {
     Answer::Err(error_code::UNKNOWN_ERROR, SQL_STATE, text.to_owned())

@@ -439,6 +439,9 @@ pub(crate) struct OperatorOptions {
     /// Let --http-address be reached from other hosts: there is no login and no TLS
     #[arg(long)]
     pub(crate) http_allow_remote: bool,
+    /// Bytes that the digests of SHOW DIGESTS may take; 0 for no digests
+    #[arg(long, value_name = "BYTES", value_parser = value::unsigned, default_value = "8388608")]
+    pub(crate) digest_limit: u64,
     /// Where operators run Lua, with --plugins=proxy,debug; of this host alone
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:4043")]
     pub(crate) debug_address: Address,

@@ -133,6 +133,7 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     settings.write_timeout = timeouts.write.0.unwrap_or(settings.write_timeout);
     settings.shutdown_timeout = timeouts.shutdown;
     settings.handover_timeout = timeouts.upgrade;
+    settings.digest_bytes_max = usize::try_from(all.operator.digest_limit).unwrap_or(usize::MAX);
     settings.pool_wait = all.pool.wait;
     settings.pool_reset = match all.pool.reset {
         PoolResetOption::Auto => PoolReset::Auto,

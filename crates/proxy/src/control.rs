@@ -11,6 +11,7 @@ use script::{Connection, Decision, Hold, Hook, LoadError, Loaded, Login, Peer, V
 use tracing::{info, warn};
 
 use crate::counters::{Status, Work, WorkerReport};
+use crate::digests::DigestReport;
 use crate::register::SessionReport;
 use crate::scripts::SharedState;
 use crate::session::Context;
@@ -61,6 +62,18 @@ impl Control {
     /// Every worker got to its other tasks within that time.
     pub fn beats_within(&self, time: Duration) -> bool {
         self.workers().iter().all(|worker| worker.lag < time)
+    }
+
+    /// What statements cost so far, the latest seen first; last, those that are summed up without a digest of their own. `None`
+    /// where digests are off.
+    pub fn digests(&self) -> Option<Vec<DigestReport>> {
+        let digests = &self.0.digests;
+        digests.are_on().then(|| digests.reports())
+    }
+
+    /// Forgets what statements cost so far.
+    pub fn reset_digests(&self) {
+        self.0.digests.reset();
     }
 
     /// All sessions, the oldest first.

@@ -8,7 +8,7 @@
 //! * [`worker`]: threads, each with a runtime of its own; a session lives and dies on one
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
-//! * [`counters`]: what was done so far, in numbers
+//! * [`counters`]: what was done so far, in numbers; [`digests`]: what statements cost
 //! * [`register`]: what others may know of a session, [`shutdown`]: how sessions are told to end
 //! * [`tls`]: where TLS is spoken; [`compression`]: where the compressed protocol is
 //! * [`buffer`], [`timer`]: what sessions hold while they wait, and for how long
@@ -18,6 +18,7 @@ mod buffer;
 mod compression;
 mod control;
 mod counters;
+mod digests;
 mod inherited_sockets;
 pub mod limits;
 mod listener;
@@ -46,6 +47,7 @@ pub use control::{
     Control, OperatorConnection, OperatorScript, ScriptAnswer, ScriptReport, ScriptSource,
 };
 pub use counters::{BackendWork, DURATION_BUCKETS, Durations, Status, Work, WorkerReport};
+pub use digests::DigestReport;
 pub use inherited_sockets::InheritedSockets;
 pub use listener::{AsyncListener, BindError, Listener, ListenerHandle};
 pub use register::{Activity, SessionReport};

@@ -7,6 +7,13 @@ use crate::listener::BACKLOG;
 use crate::session::authentication::{BACKEND_PACKETS_MAX, BACKEND_TIMEOUT};
 use crate::session::last_words;
 
+/// Of a statement, for its digest: command and query attributes included.
+pub(crate) const STATEMENT_BYTES_MAX: usize = 4 * 1024;
+/// Of a statement without its literals, as it is shown.
+pub(crate) const DIGEST_TEXT_BYTES_MAX: usize = 2 * 1024;
+/// What a session keeps of the statements that it has prepared.
+pub(crate) const PREPARED_BYTES_MAX: usize = 256 * 1024;
+
 /// In the order of a session's life.
 pub const LIMITS: &[Limit] = &[
     Limit {
@@ -26,6 +33,24 @@ pub const LIMITS: &[Limit] = &[
         bound: Bound::Number(BACKEND_PACKETS_MAX as u64),
         reason: "several factors of several packets each are below it",
         beyond: "ERR 2013 (HY000), the session ends",
+    },
+    Limit {
+        what: "What is looked at of a statement for its digest",
+        bound: Bound::Bytes(STATEMENT_BYTES_MAX as u64),
+        reason: "what makes statements differ stands at their beginning; the rest is values",
+        beyond: "statements with the same beginning have one digest",
+    },
+    Limit {
+        what: "A statement without its literals, as `SHOW DIGESTS` has it",
+        bound: Bound::Bytes(DIGEST_TEXT_BYTES_MAX as u64),
+        reason: "it is read by people",
+        beyond: "its beginning is shown; the digest is that of all that was looked at",
+    },
+    Limit {
+        what: "What a session keeps of the statements that it has prepared, for their digests",
+        bound: Bound::Bytes(PREPARED_BYTES_MAX as u64),
+        reason: "a thousand of them are below it",
+        beyond: "executions of those that came later are in no digest",
     },
     Limit {
         what: "For a client to take its last words",

@@ -7,6 +7,8 @@
 //!   [`pooling`] where it gives the backend's connection to others, [`past`] what its statements may still ask then
 //! * [`last_words`]: what the client is told when it was not its own goodbye
 //!
+//! [`statements`] is what is known of what it says, for those who sum up.
+//!
 //! The connections' reads, writes and deadlines are [`link`]'s.
 
 pub(crate) mod authentication;
@@ -29,6 +31,7 @@ mod response;
 pub(crate) mod script;
 mod script_login;
 mod scripted;
+mod statements;
 mod stream;
 mod synchronise;
 
@@ -44,6 +47,7 @@ use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
+use crate::digests::Digests;
 use crate::register::Registration;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
@@ -64,6 +68,7 @@ pub(crate) struct Context {
     pub(crate) backends: Backends,
     pub(crate) shutdown: Shutdown,
     pub(crate) counters: Counters,
+    pub(crate) digests: Digests,
     /// `None` where nobody has a script.
     pub(crate) scripts: Option<Scripts>,
     /// For connections to come.
@@ -82,6 +87,7 @@ impl Context {
         Self {
             tls: RwLock::new(Arc::new(settings.tls.clone())),
             counters: Counters::new(settings.workers.get()),
+            digests: Digests::new(settings.workers.get(), settings.digest_bytes_max),
             settings,
             backends,
             shutdown,

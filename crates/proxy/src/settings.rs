@@ -61,6 +61,8 @@ pub struct Settings {
     pub pool_wait: Duration,
     /// How a connection from the pool becomes the client's.
     pub pool_reset: PoolReset,
+    /// Bytes that the digests of all workers may take; 0 for no digests.
+    pub digest_bytes_max: usize,
     /// `None` where nobody has a script.
     pub script: Option<ScriptSettings>,
     /// Where TLS is spoken, at first: [`Control::set_tls`](crate::Control::set_tls) changes it.
@@ -92,6 +94,7 @@ impl Settings {
             handover_timeout: hours,
             pool_wait: Duration::from_secs(10),
             pool_reset: PoolReset::Auto,
+            digest_bytes_max: 8 * 1024 * 1024,
             script: None,
             tls: TlsSettings::default(),
             compression: CompressionSettings::default(),

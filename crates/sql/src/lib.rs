@@ -4,10 +4,12 @@
 //! default SQL mode; in others (`ANSI_QUOTES`, `NO_BACKSLASH_ESCAPES`) servers may read strings differently, and what would
 //! then leave something behind in a session is taken for what does.
 
+mod digest;
 mod session_effect;
 mod token;
 mod tokenizer;
 
+pub use digest::{Digest, Reading, normalised};
 pub use session_effect::{Pin, Recall, SessionEffects, Setting};
 pub use token::{Token, TokenId};
 pub use tokenizer::{Tokenizer, tokenize};

@@ -45,6 +45,11 @@ const STATEMENTS: &[(&str, &str)] = &[
         "SHOW SCRIPTS",
         "lists the scripts' versions with their faults and errors",
     ),
+    (
+        "SHOW DIGESTS",
+        "what statements cost without their literals; LIKE '%t1%' ORDER BY count DESC LIMIT 10 for some",
+    ),
+    ("RESET DIGESTS", "counts them from now on"),
     ("SHOW STATUS", "counts what was done since the start"),
     (
         "SHOW SETTINGS",

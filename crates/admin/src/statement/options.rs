@@ -52,7 +52,7 @@ pub(super) fn show(options: &[OptionValue], pattern: Option<&str>) -> Answer {
 }
 
 /// `%` for any text, `_` for any byte. Takes no longer than both lengths multiplied.
-fn is_like(mut text: &[u8], mut pattern: &[u8]) -> bool {
+pub(super) fn is_like(mut text: &[u8], mut pattern: &[u8]) -> bool {
     // Behind the latest `%`: what is left of both when it stands for one byte more.
     let mut retry: Option<(&[u8], &[u8])> = None;
     loop {

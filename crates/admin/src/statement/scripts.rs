@@ -1,12 +1,9 @@
 //! `SHOW SCRIPTS`
 
-use std::time::SystemTime;
-
-use jiff::Timestamp;
-use jiff::tz::TimeZone;
 use proxy::{Control, HookReport};
 
-use crate::resultset::{Answer, Column, Kind, Value, value};
+use super::local_time;
+use crate::resultset::{Answer, Column, Kind, value};
 
 const COLUMNS: &[Column] = &[
     ("script", Kind::Text),
@@ -59,11 +56,4 @@ pub(super) async fn show(control: &Control) -> Answer {
         ]
     });
     Answer::Rows(COLUMNS, rows.collect())
-}
-
-/// `YYYY-MM-DD HH:MM:SS`, as in the log.
-fn local_time(time: SystemTime) -> Value {
-    let time = Timestamp::try_from(time).ok()?;
-    let time = time.to_zoned(TimeZone::system());
-    value(time.strftime("%Y-%m-%d %H:%M:%S"))
 }

@@ -69,6 +69,10 @@ const OPTIONS: &[(&str, &str)] = &[
     ),
     ("lua-result-limit", "ERR 1105 (HY000) in the result's place"),
     ("lua-shared-limit", "an error in the hook"),
+    (
+        "digest-limit",
+        "the quarter of the digests that were seen longest ago are summed under one",
+    ),
     ("shutdown-timeout", "ERR 1053 (08S01), the session ends"),
     ("upgrade-timeout", "the process that was replaced stops"),
 ];

@@ -36,9 +36,12 @@ pub(super) async fn relay(link: &mut Link, input: &mut Buffer) -> Result<bool, S
     link.nonce = nonce;
     *input = Buffer::from(reader.into_rest());
     link.err_sequence_id = Some(sequence_id.wrapping_add(1));
-    let decision = decision?;
+    let (decision, names) = decision?;
     if let Decision::Accepted(status) = decision {
         link.status = status;
+    }
+    if let (Decision::Accepted(_), Some((username, database))) = (&decision, names) {
+        link.changed_user(&username, &database);
     }
     link.err_sequence_id = None;
     Ok(decision != Decision::Denied)
@@ -92,13 +95,16 @@ pub(super) async fn inject(
     relay_for(link, script, input).await
 }
 
+/// What the backend says, and who the client is then, with its default database; `None` where that cannot be read.
 async fn attempt(
     login: &mut Authentication<'_>,
     capabilities: protocol::Capabilities,
-) -> Result<Decision, SessionError> {
+) -> Result<(Decision, Option<(Vec<u8>, Vec<u8>)>), SessionError> {
     let mut payload = login.client_packet().await?.payload;
+    let mut names = None;
     // One that we cannot read is for the server to refuse.
     if let Ok(change) = ChangeUser::decode(&payload, capabilities) {
+        names = Some((change.username.to_vec(), change.database.to_vec()));
         login.plugin_name = change.auth_plugin_name.to_vec();
         let answer = login.first_answer(change.auth_plugin_name, change.auth_response)?;
         let auth_response = match answer {
@@ -120,5 +126,5 @@ async fn attempt(
         }
     }
     login.start_command(&payload).await?;
-    login.run().await
+    Ok((login.run().await?, names))
 }

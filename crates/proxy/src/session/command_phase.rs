@@ -76,6 +76,7 @@ pub(super) async fn exchange(
     if kind == ResponseKind::Authentication {
         return Box::pin(change_user::relay(link, input)).await.map(drop);
     }
+    say(link, &input.bytes()[..batch.bytes]);
     let (sequence_id, is_sent) = forward(link, input, batch).await?;
     link.err_sequence_id = Some(sequence_id.wrapping_add(1));
     match kind {
@@ -121,6 +122,19 @@ async fn forward(
             None => return Ok((scanner.sequence_id(), false)),
             Some(_) => (bytes, is_complete) = scanner.feed(input.bytes()),
         }
+        link.say_more(&input.bytes()[..bytes], is_complete);
+    }
+}
+
+/// Tells the link what goes to the server, command by command; the last one may go on.
+fn say(link: &mut Link, mut commands: &[u8]) {
+    if !link.is_listened_to() {
+        return;
+    }
+    while let Some(first) = Batch::first(commands) {
+        let (packets, rest) = commands.split_at(first.bytes);
+        link.say(packets, first.is_complete);
+        commands = rest;
     }
 }
 

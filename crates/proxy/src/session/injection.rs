@@ -162,6 +162,7 @@ async fn send(
         }
         _ => put_payload(&mut bytes, 0, packet),
     };
+    link.say_injected(packet);
     let is_sent = link.write_backend(&bytes).await? == bytes.len();
     if !is_sent && let Some(session) = &mut link.session {
         session.add_pin(Some(Pin::ForGood("a command that the server did not take")));

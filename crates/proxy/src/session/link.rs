@@ -18,6 +18,7 @@ use tokio_util::io::poll_read_buf;
 use super::Context;
 use super::error::{Party, SessionError};
 use super::login::LoggedIn;
+use super::statements::{Dialect, Statements};
 use crate::buffer::Buffer;
 use crate::counters::WorkerCounters;
 use crate::register::{Activity, Registration};
@@ -44,6 +45,8 @@ pub(super) struct Link {
     pub(super) summary: Summary,
     /// What the backend holds of the session; only where a script may give the connection to others.
     pub(super) session: Option<Box<ServerSession>>,
+    /// What the client says; only where somebody wants to know.
+    statements: Option<Box<Statements>>,
     /// The connection came from a pool, and nothing was said on it since.
     pub(super) is_from_pool: bool,
     count: Option<ClientCount>,
@@ -90,6 +93,10 @@ impl Link {
         let timer = Timer::new(now + context.settings.read_timeout);
         let (backend, count) = login.backend.unzip();
         registration.known_as(&login.username);
+        let statements = match login.is_tunnel {
+            true => None,
+            false => Statements::new(&context, worker, &login.username, &login.database),
+        };
         match &count {
             Some(count) => registration.has_backend(count.backend()),
             None => registration.at_backend(None),
@@ -105,6 +112,7 @@ impl Link {
             timer,
             summary: Summary::default(),
             session: login.session,
+            statements,
             is_from_pool: false,
             count,
             activity: Activity::Idle,
@@ -197,6 +205,50 @@ impl Link {
     /// Of the backend's clients it is one.
     pub(super) fn count(&self) -> Option<&ClientCount> {
         self.count.as_ref()
+    }
+
+    /// Somebody wants to know what the client says.
+    pub(super) fn is_listened_to(&self) -> bool {
+        self.statements.is_some()
+    }
+
+    /// A command goes to the server: its packets, or the first bytes of them.
+    pub(super) fn say(&mut self, packets: &[u8], is_complete: bool) {
+        let dialect = self.dialect();
+        if let Some(statements) = &mut self.statements {
+            statements.begin(&self.context, dialect, (packets, is_complete));
+        }
+    }
+
+    /// More bytes of it.
+    pub(super) fn say_more(&mut self, bytes: &[u8], is_complete: bool) {
+        let dialect = self.dialect();
+        if let Some(statements) = &mut self.statements {
+            statements.go_on(&self.context, dialect, (bytes, is_complete));
+        }
+    }
+
+    /// A script's command goes to the server, whole and without query attributes.
+    pub(super) fn say_injected(&mut self, packet: &[u8]) {
+        let dialect = self.dialect();
+        if let Some(statements) = &mut self.statements {
+            statements.inject(&self.context, dialect, packet);
+        }
+    }
+
+    /// The client has become another one.
+    pub(super) fn changed_user(&mut self, username: &[u8], database: &[u8]) {
+        self.registration.known_as(username);
+        if let Some(statements) = &mut self.statements {
+            statements.change_user(&self.context, username, database);
+        }
+    }
+
+    fn dialect(&self) -> Dialect {
+        Dialect {
+            capabilities: self.capabilities,
+            status: self.status,
+        }
     }
 
     /// Tells others what the session does, where no wait of the link does.
@@ -393,10 +445,11 @@ impl Link {
 
     /// The last byte is where it goes: a clock reading more for each response.
     fn count_response(&mut self) {
-        let duration = self
-            .asked_at
-            .take()
-            .map_or(Duration::ZERO, |at| at.elapsed());
+        let asked_at = self.asked_at.take();
+        let duration = asked_at.map_or(Duration::ZERO, |at| at.elapsed());
+        if let (Some(statements), Some(at)) = (&mut self.statements, asked_at) {
+            statements.end(&self.context, &self.summary, (at, duration));
+        }
         let Activity::Command(command) = self.activity else {
             return;
         };

@@ -44,6 +44,8 @@ const RELAYED: Capabilities = Capabilities::from_bits_retain(0x3f_ffff_ffff)
 pub(super) struct LoggedIn {
     pub(super) client: Stream,
     pub(super) username: Vec<u8>,
+    /// Empty for none.
+    pub(super) database: Vec<u8>,
     /// `None` where the script is the server.
     pub(super) backend: Option<(Stream, ClientCount)>,
     /// What the backend holds of the client; `None` without a script, which alone gives connections to others.
@@ -164,6 +166,7 @@ pub(super) async fn log_in(
         return Ok(LoggedIn {
             client,
             username: login.response.username,
+            database: login.response.database,
             backend: left.backend,
             session: left.session,
             capabilities: login.capabilities,

@@ -34,13 +34,14 @@ pub(super) async fn log_in(
     let outcome = exchange.run(greeting, context, script).await;
     let (sequence_id, mut rest) = (exchange.sequence_id, exchange.reader.into_rest());
     match outcome {
-        Ok((username, capabilities, compression)) => {
+        Ok(((username, database), capabilities, compression)) => {
             if let Some(compression) = compression {
                 client.compress(Role::Server, compression, std::mem::take(&mut rest));
             }
             Ok(LoggedIn {
                 client,
                 username,
+                database,
                 backend: None,
                 session: None,
                 capabilities,
@@ -57,6 +58,9 @@ pub(super) async fn log_in(
     }
 }
 
+/// The client's, and its database's.
+type Names = (Vec<u8>, Vec<u8>);
+
 /// A login without a backend.
 struct ScriptLogin<'a> {
     client: &'a mut Stream,
@@ -71,7 +75,7 @@ impl ScriptLogin<'_> {
         greeting: Vec<Vec<u8>>,
         context: &Context,
         script: &mut Script,
-    ) -> Result<(Vec<u8>, Capabilities, Option<Compression>), SessionError> {
+    ) -> Result<(Names, Capabilities, Option<Compression>), SessionError> {
         let handshake = greeting
             .first()
             .map(|payload| HandshakeV10::decode(payload));
@@ -102,7 +106,8 @@ impl ScriptLogin<'_> {
         self.send(&answer).await?;
         // The script's greeting says what is offered.
         let compression = agreed(capabilities, response.zstd_level);
-        Ok((response.username, capabilities - COMPRESSED, compression))
+        let names = (response.username, response.database);
+        Ok((names, capabilities - COMPRESSED, compression))
     }
 
     async fn send(&mut self, payloads: &[Vec<u8>]) -> Result<(), SessionError> {

@@ -39,6 +39,7 @@ impl Played {
         let login = LoggedIn {
             client: Stream::Unix(near_client),
             username: b"sakila".to_vec(),
+            database: b"film".to_vec(),
             backend: Some((
                 Stream::Unix(near_backend),
                 context.backends.choose(&[]).unwrap(),
