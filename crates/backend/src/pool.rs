@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,6 +34,8 @@ pub struct Pool {
     /// For scripts that agree on it.
     pub max_idle: AtomicI64,
     idle: Mutex<Idle>,
+    /// How often it was retired.
+    epoch: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -196,6 +198,17 @@ impl Pool {
         }
     }
 
+    /// Connections that were opened so far are not kept any more: neither those that are idle nor those that are in use.
+    pub fn retire(&self) {
+        let mut idle = self.lock();
+        self.epoch.fetch_add(1, Ordering::SeqCst);
+        idle.users.clear();
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::SeqCst)
+    }
+
     fn queue_up(&self, username: &[u8], capabilities: Capabilities) -> Turn<'_> {
         let (sender, receiver) = oneshot::channel();
         let mut idle = self.lock();
@@ -254,7 +267,8 @@ pub async fn watch(backend: Arc<Backend>) {
 
 impl Idle {
     fn put(&mut self, mut connection: IdleConnection, mut count: ClientCount) {
-        if self.is_closed {
+        let is_outdated = count.epoch != count.backend().pool().epoch();
+        if self.is_closed || is_outdated {
             return;
         }
         while let Some(at) = self.waiting.iter().position(|waiting| {
@@ -461,6 +475,21 @@ mod tests {
             (backend.clients(), backend.pool().count(&of("app"))),
             (0, 1)
         );
+    }
+
+    #[tokio::test]
+    async fn a_retired_pool_keeps_only_what_was_opened_since() {
+        let backend = backend();
+        let (idle, _far) = connection(&backend, "app");
+        let (held, _far2) = connection(&backend, "app");
+        idle.give_back();
+        backend.pool().retire();
+        assert!(backend.take_idle(&of("app")).is_none());
+        held.give_back();
+        assert!(backend.take_idle(&of("app")).is_none());
+        let (fresh, _far3) = connection(&backend, "app");
+        fresh.give_back();
+        assert!(backend.take_idle(&of("app")).is_some());
     }
 
     #[tokio::test]

@@ -4,6 +4,7 @@
 
 mod angel;
 mod check;
+mod configuration;
 mod daemon;
 mod defaults_file;
 mod fork;
@@ -24,10 +25,11 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::options::Request;
+use crate::options::{Request, Source};
 use crate::upgrade::Inheritance;
 
 fn main() -> ExitCode {
@@ -47,7 +49,14 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
     let mut inheritance = Inheritance::accept()?;
     let result = options::read(arguments).and_then(|request| match request {
         Request::Print(text) => print(&text),
-        Request::Run { options, warnings } => service::start(&options, &warnings, &mut inheritance),
+        Request::Run { options, warnings } => {
+            let source = Source {
+                arguments: arguments.to_owned(),
+                // Relative paths are read as they are where there is no working directory any more.
+                directory: env::current_dir().unwrap_or_default(),
+            };
+            service::start((Arc::new(*options), source), &warnings, &mut inheritance)
+        }
     });
     result.inspect_err(|error| inheritance.fail(error))
 }

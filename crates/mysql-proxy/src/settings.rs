@@ -185,7 +185,6 @@ fn operators(options: &Options, base: &Path) -> Result<Vec<admin::Settings>> {
             account: account(operator, "admin")?,
             interface: Interface::Admin {
                 script: script.map(|file| base.join(file)),
-                options: options.values.clone(),
             },
         });
     }

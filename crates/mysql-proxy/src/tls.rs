@@ -1,5 +1,7 @@
-//! TLS as the options ask for it: certificates and keys are read at the start, and again on SIGHUP.
+//! TLS as the options ask for it: certificates and keys are read at the start, and again with every reload.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -51,7 +53,21 @@ pub(crate) fn load(options: &TlsOptions) -> Result<TlsSettings> {
         server_mode,
         acceptor,
         connector,
+        server_fingerprint: server_fingerprint(options),
     })
+}
+
+/// Of the texts and of the files' contents. A file that cannot be read was an error before.
+fn server_fingerprint(options: &TlsOptions) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mode = options.server_ssl_mode as u8;
+    (mode, &options.ssl_cipher, &options.tls_version).hash(&mut hasher);
+    for path in [&options.server_ssl_ca, &options.server_ssl_cert] {
+        path.as_ref()
+            .map(|path| fs::read(path).ok())
+            .hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn server_side(options: &TlsOptions) -> Result<(ServerTlsMode, ServerVerification)> {

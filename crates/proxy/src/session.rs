@@ -34,7 +34,7 @@ mod synchronise;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::Poll;
 
 use backend::{Backends, Stream};
@@ -48,7 +48,6 @@ use crate::register::Registration;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shutdown::{Phase, Shutdown};
-use crate::tls::TlsSettings;
 use connect::NoBackend;
 use error::{Party, Refusal, SessionError};
 use link::Link;
@@ -57,19 +56,17 @@ use origin::Origin;
 use protocol::response::error_code;
 use script::Script;
 
-/// What all sessions of a proxy share.
+/// What sessions share that began with the same settings. All but these and the script's are the whole proxy's.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) settings: Settings,
-    pub(crate) backends: Backends,
+    pub(crate) backends: Arc<Backends>,
     pub(crate) shutdown: Shutdown,
-    pub(crate) counters: Counters,
+    pub(crate) counters: Arc<Counters>,
     /// `None` where nobody has a script.
     pub(crate) scripts: Option<Scripts>,
-    /// For connections to come.
-    tls: RwLock<Arc<TlsSettings>>,
     /// For clients in plain whose password a backend wants to see. Made when the first one comes.
-    password_key: OnceCell<Arc<PasswordKey>>,
+    password_key: Arc<OnceCell<Arc<PasswordKey>>>,
 }
 
 impl Context {
@@ -80,22 +77,25 @@ impl Context {
         scripts: Option<Scripts>,
     ) -> Self {
         Self {
-            tls: RwLock::new(Arc::new(settings.tls.clone())),
-            counters: Counters::new(settings.workers.get()),
+            counters: Arc::new(Counters::new(settings.workers.get())),
             settings,
-            backends,
+            backends: Arc::new(backends),
             shutdown,
             scripts,
-            password_key: OnceCell::new(),
+            password_key: Arc::default(),
         }
     }
 
-    pub(crate) fn tls(&self) -> Arc<TlsSettings> {
-        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn set_tls(&self, tls: TlsSettings) {
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tls);
+    /// The same proxy with other settings.
+    pub(crate) fn with(&self, settings: Settings, scripts: Option<Scripts>) -> Self {
+        Self {
+            settings,
+            backends: Arc::clone(&self.backends),
+            shutdown: self.shutdown.clone(),
+            counters: Arc::clone(&self.counters),
+            scripts,
+            password_key: Arc::clone(&self.password_key),
+        }
     }
 
     async fn password_key(&self) -> Result<Arc<PasswordKey>, RsaPasswordError> {

@@ -22,7 +22,7 @@ pub enum PoolReset {
     Never,
 }
 
-/// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. Immutable once bound.
+/// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. [`Control::reload`](crate::Control::reload) exchanges them.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where clients connect to; `None` for nowhere: then the proxy waits to be told to stop.
@@ -63,7 +63,7 @@ pub struct Settings {
     pub pool_reset: PoolReset,
     /// `None` where nobody has a script.
     pub script: Option<ScriptSettings>,
-    /// Where TLS is spoken, at first: [`Control::set_tls`](crate::Control::set_tls) changes it.
+    /// Where TLS is spoken.
     pub tls: TlsSettings,
     /// Where the compressed protocol is spoken.
     pub compression: CompressionSettings,
@@ -102,6 +102,14 @@ impl Settings {
     pub(crate) fn own_header(&self) -> Vec<u8> {
         let version = self.server_proxy_protocol;
         version.map_or_else(Vec::new, |version| Header::Local.encode(version))
+    }
+
+    /// What a connection to a server is like is otherwise than with `before`: those of then are of no use any more.
+    pub(crate) fn are_connections_others(&self, before: &Self) -> bool {
+        self.server_proxy_protocol != before.server_proxy_protocol
+            || self.compression.server != before.compression.server
+            || self.tls.server_mode != before.tls.server_mode
+            || self.tls.server_fingerprint != before.tls.server_fingerprint
     }
 
     pub(crate) fn backend_timeouts(&self) -> Timeouts {

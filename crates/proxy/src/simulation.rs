@@ -37,6 +37,7 @@ use tracing_subscriber::layer::SubscriberExt;
 use self::server::{Server, Weather};
 use self::trace::Trace;
 use self::world::{Fault, Plan, READ_TIMEOUT, WRITE_TIMEOUT, World};
+use crate::live::Live;
 use crate::scripts::{ScriptSettings, Scripts};
 use crate::session::Context;
 use crate::settings::Settings;
@@ -79,7 +80,9 @@ async fn run(plan: Plan, trace: &Trace, directory: &Path) {
         .iter()
         .map(|server| tokio::spawn(Arc::clone(server).run(Arc::clone(&world))))
         .collect();
-    let watch = tokio::spawn(crate::watch_backends(Arc::clone(&world.context)));
+    let watch = tokio::spawn(crate::watch_backends(Arc::new(Live::new(Arc::clone(
+        &world.context,
+    )))));
     let operator = tokio::spawn(operator::run(Arc::clone(&world)));
     let mut clients = JoinSet::new();
     for number in 0..world.plan.clients {

@@ -48,6 +48,8 @@ pub struct TlsSettings {
     pub acceptor: Option<TlsAcceptor>,
     /// Whose certificates count; without one backends are spoken to in plain.
     pub connector: Option<TlsConnector>,
+    /// Of what `connector` was made of: where it differs, other servers are trusted, or are shown another certificate.
+    pub server_fingerprint: u64,
 }
 
 impl TlsSettings {

@@ -213,8 +213,7 @@ async fn exchange(
         script.as_deref_mut(),
     );
     let before = (traces_behind_login(session.as_deref()), session.is_some());
-    let tls = context.tls();
-    let settings = (&*tls, &context.settings.compression);
+    let settings = (&context.settings.tls, &context.settings.compression);
     let server = Server::new(count.backend(), settings, &handshake, session.as_deref());
     let attempt = attempt(&mut login, start, server);
     let outcome = unless_expired(registration, attempt).await.flatten();

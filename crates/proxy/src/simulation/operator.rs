@@ -11,6 +11,7 @@ use tokio::time::{Instant, sleep};
 use super::server::Weather;
 use super::world::{Fault, World};
 use crate::control::Control;
+use crate::live::Live;
 
 /// What a session gets that is to end: its client is told, and so is its server.
 const ENDING: Duration = Duration::from_secs(6);
@@ -75,7 +76,7 @@ fn change_weather(world: &World, random: &mut Random) {
 }
 
 fn operate(world: &Arc<World>, wishes: &mut Wishes, random: &mut Random) {
-    let control = Control::new(Arc::clone(&world.context));
+    let control = Control::new(Arc::new(Live::new(Arc::clone(&world.context))));
     let backends = control.backends().all();
     let backend = &backends[random.below(backends.len())];
     match random.below(8) {
@@ -100,7 +101,7 @@ fn operate(world: &Arc<World>, wishes: &mut Wishes, random: &mut Random) {
         _ => set(world, &control, backend, Availability::InService),
     }
     match backend.availability() {
-        Availability::InService | Availability::Draining => {
+        Availability::InService | Availability::Draining | Availability::Leaving => {
             wishes.backends.remove(&backend.index());
         }
         Availability::OutOfService | Availability::Removed => {

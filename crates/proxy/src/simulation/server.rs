@@ -202,6 +202,7 @@ fn unwanted(server: &Server, world: &World) -> Option<String> {
             _,
             availability @ (Availability::OutOfService
             | Availability::Draining
+            | Availability::Leaving
             | Availability::Removed),
         ) => Some(availability.to_string()),
         _ => None,
