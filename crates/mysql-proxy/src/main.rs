@@ -4,9 +4,11 @@
 
 mod angel;
 mod check;
+mod check_config;
 mod configuration;
 mod daemon;
 mod defaults_file;
+mod diagnosis;
 mod fork;
 mod log;
 mod open_files;
@@ -47,7 +49,13 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[OsString]) -> Result<ExitCode> {
     let mut inheritance = Inheritance::accept()?;
-    let result = options::read(arguments).and_then(|request| match request {
+    let request = options::read(arguments);
+    if let Err(error) = &request
+        && options::is_check(arguments)
+    {
+        return check_config::unreadable(error);
+    }
+    let result = request.and_then(|request| match request {
         Request::Print(text) => print(&text),
         Request::Run { options, warnings } => {
             let source = Source {
@@ -55,6 +63,9 @@ fn run(arguments: &[OsString]) -> Result<ExitCode> {
                 // Relative paths are read as they are where there is no working directory any more.
                 directory: env::current_dir().unwrap_or_default(),
             };
+            if options.process.check_config {
+                return check_config::run(&options, &source.directory, &warnings);
+            }
             service::start((Arc::new(*options), source), &warnings, &mut inheritance)
         }
     });

@@ -39,6 +39,12 @@ const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
 );
 
+/// They say what to read or to print.
+const UNKNOWN_IN_FILES: [&str; 4] = ["help", "version", "defaults-file", "check-config"];
+
+/// Where several lines of a defaults file are wrong, their errors are one line.
+pub(crate) const BETWEEN_ERRORS: &str = "; and ";
+
 const EXAMPLES: &str = "\
 Examples:
   mysql-proxy --proxy-backend-addresses=db1:3306
@@ -493,6 +499,9 @@ pub(crate) struct ProcessOptions {
     /// Read options from section [mysql-proxy] of this file; the command line wins
     #[arg(long, value_name = "FILE")]
     pub(crate) defaults_file: Option<PathBuf>,
+    /// Say what is wrong with the options and what they come to, and leave without starting
+    #[arg(long)]
+    pub(crate) check_config: bool,
     /// Run in the background, once the port is open
     #[arg(long)]
     pub(crate) daemon: bool,
@@ -550,6 +559,13 @@ pub(crate) struct CompatibilityOptions {
     /// No effect
     #[arg(long = "proxy-fix-bug-25371")]
     proxy_fix_bug_25371: bool,
+}
+
+/// Whether the command line asks for no more than a check, which it may do with options that cannot be read.
+pub(crate) fn is_check(arguments: &[OsString]) -> bool {
+    let flags = ["--check-config", "--check-config=true", "--check-config=1"];
+    let mut arguments = arguments.iter();
+    arguments.any(|argument| flags.iter().any(|flag| argument == flag))
 }
 
 /// What the command line asks for.
@@ -650,6 +666,7 @@ fn file_arguments(
 ) -> Result<(Vec<OsString>, Vec<String>)> {
     let mut arguments = Vec::new();
     let mut warnings = Vec::new();
+    let mut errors = Vec::new();
     if !file.has_section {
         warnings.push(format!(
             "{} has no section [mysql-proxy]: nothing of it is used",
@@ -676,7 +693,7 @@ fn file_arguments(
             }
             Some(option) => {
                 if let Err(error) = parsed {
-                    bail!("{place}: {}", one_line(&error));
+                    errors.push(format!("{place}: {}", one_line(&error)));
                 }
                 if given.value_source(option.get_id().as_str()) != Some(ValueSource::CommandLine) {
                     arguments.push(argument);
@@ -684,7 +701,10 @@ fn file_arguments(
             }
         }
     }
-    Ok((arguments, warnings))
+    match errors.is_empty() {
+        true => Ok((arguments, warnings)),
+        false => bail!(errors.join(BETWEEN_ERRORS)),
+    }
 }
 
 /// The option that a key of the file names: by its long name alone, and none of those that say what to read or print.
@@ -694,8 +714,7 @@ fn file_option<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
             .get_arguments()
             .filter(|option| option.get_long() == Some(key))
     };
-    options()
-        .find(|option| !["help", "version", "defaults-file"].contains(&option.get_id().as_str()))
+    options().find(|option| !UNKNOWN_IN_FILES.contains(&option.get_long().unwrap_or_default()))
 }
 
 /// The options as they are parsed.

@@ -17,9 +17,9 @@ use proxy::{InheritedSockets, ListenerHandle, Proxy};
 use crate::configuration::Configuration;
 use crate::daemon::Caller;
 use crate::log::{Choice, Log};
-use crate::options::{ClientSslMode, Options, Plugin, ServerProxyProtocol, Source};
+use crate::options::{Options, Source};
 use crate::pid_file::PidFile;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::upgrade::{Inheritance, Program, Upgrade};
 use crate::{angel, complain, daemon, log, open_files, privileges, service_manager, signals, tls};
 
@@ -49,16 +49,9 @@ pub(crate) fn start(
     if settings.log == Choice::Syslog {
         warn_of_syslog(options);
     }
-    let operator = &options.operator;
-    let is_admin_meant = operator.admin_username.is_some() || operator.admin_lua_script.is_some();
-    if is_admin_meant && !operator.runs(Plugin::Admin) && !operator.runs(Plugin::Debug) {
-        tracing::warn!("--admin-* has no effect: --plugins does not name admin");
-    }
-    if options.pool.no_change_user {
-        tracing::warn!(
-            "--proxy-pool-no-change-user has no effect: the server authenticates every client, also on an idle connection"
-        );
-    }
+    settings::remarks(options)
+        .into_iter()
+        .for_each(|remark| tracing::warn!("{remark}"));
     warnings
         .iter()
         .for_each(|warning| tracing::warn!("{warning}"));
@@ -66,19 +59,6 @@ pub(crate) fn start(
     if settings.proxy.listen.is_some() {
         let tls = tls::load(&options.tls);
         settings.proxy.tls = tls.map_err(|error| options.located(&error))?;
-        let is_passing = options.tls.client_ssl_mode == ClientSslMode::Passthrough;
-        if is_passing && options.script.proxy_lua_script.is_some() {
-            tracing::warn!(
-                "--client-ssl-mode=PASSTHROUGH: of clients that use TLS the script sees the connection and nothing else"
-            );
-        }
-        let has_header = options.proxy.server_proxy_protocol != ServerProxyProtocol::Off;
-        if has_header && options.script.proxy_lua_script.is_some() {
-            tracing::warn!(
-                "--server-proxy-protocol: a connection that the script gives to another client keeps the address of the \
-                 client that opened it, and the server lets that other client in as if it came from there"
-            );
-        }
     }
 
     let result = run(
