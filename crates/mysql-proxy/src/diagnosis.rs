@@ -70,6 +70,11 @@ impl Report {
         });
     }
 
+    /// Behind those that there are.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.findings.extend(other.findings);
+    }
+
     pub(crate) fn has_errors(&self) -> bool {
         self.count(Severity::Error) > 0
     }

@@ -9,6 +9,7 @@ mod configuration;
 mod daemon;
 mod defaults_file;
 mod diagnosis;
+mod doctor;
 mod fork;
 mod log;
 mod open_files;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
     let result = match arguments.get(1) {
         Some(command) if command == "check" => check::run(&arguments[1..]),
+        Some(command) if command == "doctor" => doctor::run(&arguments[1..]),
         Some(command) if command == "playground" => playground::run(&arguments[1..]),
         _ => run(&arguments),
     };

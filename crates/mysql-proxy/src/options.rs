@@ -55,6 +55,8 @@ Examples:
       The options stand in the file, under [mysql-proxy], without the dashes: log-file=/var/log/mysql-proxy.log
   mysql-proxy check script.lua
       Says what is wrong with a script, without serving anyone.
+  mysql-proxy doctor --defaults-file=/etc/mysql-proxy.cnf --login-user=monitor
+      Looks at the servers, certificates, limits and ports, and says what will not work, and what to do.
   mysql-proxy playground
       Two small servers and the proxy in front of them, to try it without any MySQL.
 

@@ -55,7 +55,7 @@ pub use register::{Activity, SessionReport};
 pub use scripts::ScriptSettings;
 pub use settings::{PoolReset, Settings};
 pub use shutdown::Shutdown;
-pub use tls::{ClientTlsMode, ServerTlsMode, TlsSettings};
+pub use tls::{ClientTlsMode, ServerTlsMode, TlsSettings, server_name};
 use tokio::time::timeout;
 use tracing::info;
 

@@ -105,7 +105,7 @@ impl TlsSettings {
 }
 
 /// The host that a backend's certificate has to be for. A Unix socket's never needs one.
-pub(crate) fn server_name(address: &Address) -> Option<ServerName<'static>> {
+pub fn server_name(address: &Address) -> Option<ServerName<'static>> {
     match address.target() {
         Target::Ip(ip, _) => Some(ServerName::IpAddress((*ip).into())),
         Target::Name(name, _) => {

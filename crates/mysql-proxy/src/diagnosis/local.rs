@@ -300,14 +300,11 @@ fn addresses(options: &Options, settings: &Settings, report: &mut Report) {
             );
             continue;
         }
-        match usable(address) {
-            Ok(()) => report.ok(format!(
-                "{option}: {address} can be listened on, if it is free"
-            )),
-            Err(error) => report.error(
+        if let Err(error) = usable(address) {
+            report.error(
                 format!("{option}: {address}: {error:#}"),
                 "give an address of this host",
-            ),
+            );
         }
     }
 }
