@@ -10,7 +10,7 @@ pub enum Availability {
     InService,
     /// It takes no new clients, and keeps those that it has.
     Draining,
-    /// It takes no new clients, and is removed once the last one that it has is gone.
+    /// It takes no new clients, and is removed once those who had it, or may get an idle connection of it, are gone.
     Leaving,
     /// It has no clients.
     OutOfService,

@@ -75,11 +75,7 @@ pub enum AddError {
 
 /// A client's hold on a backend: it counts as connected until this is dropped.
 #[derive(Debug)]
-pub struct ClientCount {
-    backend: Arc<Backend>,
-    /// Of the backend's pool, when the hold began: what is given back with an older one is not kept.
-    pub(crate) epoch: u64,
-}
+pub struct ClientCount(Arc<Backend>);
 
 impl Backends {
     /// All servers start as up: the first client finds out.
@@ -338,16 +334,17 @@ impl Backend {
         self.remove_if_left();
         Some(match self.availability() {
             Availability::Leaving => format!(
-                "{address} takes no new clients and is removed after its last ({})",
+                "{address} takes no new clients and is removed after those who have it ({} now)",
                 self.clients()
             ),
             _ => format!("{address} removed"),
         })
     }
 
-    /// Whoever sees the last client go, or sees that there is none, removes it.
-    fn remove_if_left(&self) {
-        if self.clients.load(Ordering::SeqCst) > 0 {
+    /// Whoever sees the last client or idle connection go, or sees that there is none, removes it.
+    pub fn remove_if_left(&self) {
+        let is_used = || self.clients.load(Ordering::SeqCst) > 0 || !self.pool.is_empty();
+        if self.availability() != Availability::Leaving || is_used() {
             return;
         }
         let (leaving, removed) = (Availability::Leaving as u8, Availability::Removed as u8);
@@ -358,6 +355,7 @@ impl Backend {
             Ordering::SeqCst,
         );
         if exchanged.is_ok() {
+            self.pool.set_open(false);
             info!(
                 "backend ({}) is removed: its last client is gone",
                 self.address
@@ -411,14 +409,15 @@ impl Backend {
 
     /// What the operator says of it.
     pub fn availability(&self) -> Availability {
-        Availability::from_u8(self.availability.load(Ordering::Relaxed))
+        Availability::from_u8(self.availability.load(Ordering::SeqCst))
     }
 
-    /// Says whether clients may have it. Only in service are idle connections kept.
+    /// Says whether clients may have it. Idle connections are kept in service, and for those who had it while it is leaving.
     pub fn set_availability(&self, availability: Availability) {
         self.availability
             .store(availability as u8, Ordering::SeqCst);
-        self.pool.set_open(availability == Availability::InService);
+        let keeps = [Availability::InService, Availability::Leaving];
+        self.pool.set_open(keeps.contains(&availability));
         self.went_down.notify_one();
     }
 
@@ -499,22 +498,19 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl ClientCount {
     fn new(backend: &Arc<Backend>) -> Self {
         backend.clients.fetch_add(1, Ordering::Relaxed);
-        Self {
-            epoch: backend.pool.epoch(),
-            backend: Arc::clone(backend),
-        }
+        Self(Arc::clone(backend))
     }
 
     /// The backend held.
     pub fn backend(&self) -> &Arc<Backend> {
-        &self.backend
+        &self.0
     }
 }
 
 impl Drop for ClientCount {
     fn drop(&mut self) {
-        if self.backend.clients.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.backend.remove_if_left();
+        if self.0.clients.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.remove_if_left();
         }
     }
 }
@@ -623,7 +619,7 @@ mod tests {
         assert_eq!(
             outcomes,
             [
-                "b:1 takes no new clients and is removed after its last (1)",
+                "b:1 takes no new clients and is removed after those who have it (1 now)",
                 "r:1 is read/write now",
                 "c:1 added"
             ]

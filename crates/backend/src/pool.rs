@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,8 +34,6 @@ pub struct Pool {
     /// For scripts that agree on it.
     pub max_idle: AtomicI64,
     idle: Mutex<Idle>,
-    /// How often it was retired.
-    epoch: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -69,6 +67,7 @@ struct IdleConnection {
 struct Waiting {
     username: Vec<u8>,
     capabilities: Capabilities,
+    generation: u64,
     sender: oneshot::Sender<(IdleConnection, ClientCount)>,
 }
 
@@ -81,12 +80,14 @@ pub struct Applicant<'a> {
     pub capabilities: Option<Capabilities>,
     /// It logs in on the connection anew, so it may get another user's.
     pub logs_in: bool,
+    /// A connection's has to be the same.
+    pub generation: u64,
 }
 
 impl Applicant<'_> {
     fn suits(&self, connection: &IdleConnection) -> bool {
-        self.capabilities
-            .is_none_or(|capabilities| connection.session.suits(capabilities))
+        let is_spoken = |capabilities| connection.session.suits(capabilities);
+        connection.session.generation == self.generation && self.capabilities.is_none_or(is_spoken)
     }
 }
 
@@ -101,7 +102,9 @@ impl PooledConnection {
         let session = self.session;
         let backend = Arc::clone(self.count.backend());
         let connection = IdleConnection { socket, session };
-        backend.pool().lock().put(connection, self.count);
+        let counted = backend.pool().lock().put(connection, self.count);
+        // What its end brings about may look at the pool.
+        drop(counted);
     }
 }
 
@@ -124,18 +127,19 @@ impl Backend {
     /// The next connection of this user that comes free. `None` when none does in time.
     pub async fn wait_for_idle(
         self: &Arc<Self>,
-        username: &[u8],
-        capabilities: Capabilities,
+        (username, capabilities): (&[u8], Capabilities),
+        generation: u64,
         patience: Duration,
     ) -> Option<PooledConnection> {
         let applicant = Applicant {
             username,
             capabilities: Some(capabilities),
             logs_in: false,
+            generation,
         };
         let next = async {
             loop {
-                let mut turn = self.pool().queue_up(username, capabilities);
+                let mut turn = self.pool().queue_up((username, capabilities), generation);
                 // One may have come free before.
                 if let Some(ready) = self.take_idle(&applicant) {
                     return ready;
@@ -198,18 +202,22 @@ impl Pool {
         }
     }
 
-    /// Connections that were opened so far are not kept any more: neither those that are idle nor those that are in use.
-    pub fn retire(&self) {
-        let mut idle = self.lock();
-        self.epoch.fetch_add(1, Ordering::SeqCst);
-        idle.users.clear();
+    /// Closes idle connections of a generation that nobody belongs to any more.
+    pub fn forget(&self, generation: u64) {
+        for queue in self.lock().users.values_mut() {
+            queue.retain(|connection| connection.session.generation != generation);
+        }
     }
 
-    pub(crate) fn epoch(&self) -> u64 {
-        self.epoch.load(Ordering::SeqCst)
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().users.values().all(VecDeque::is_empty)
     }
 
-    fn queue_up(&self, username: &[u8], capabilities: Capabilities) -> Turn<'_> {
+    fn queue_up(
+        &self,
+        (username, capabilities): (&[u8], Capabilities),
+        generation: u64,
+    ) -> Turn<'_> {
         let (sender, receiver) = oneshot::channel();
         let mut idle = self.lock();
         // Those who gave up.
@@ -217,6 +225,7 @@ impl Pool {
         idle.waiting.push_back(Waiting {
             username: username.to_vec(),
             capabilities,
+            generation,
             sender,
         });
         Turn {
@@ -257,29 +266,37 @@ pub async fn watch(backend: Arc<Backend>) {
         sleep(REAP_INTERVAL).await;
         match backend.pool().reap() {
             0 => {}
-            dead => info!(
-                "backend ({}) closed {dead} idle connections: they are gone from the pool",
-                backend.address()
-            ),
+            dead => {
+                let address = backend.address();
+                info!(
+                    "backend ({address}) closed {dead} idle connections: they are gone from the pool"
+                );
+                backend.remove_if_left();
+            }
         }
     }
 }
 
 impl Idle {
-    fn put(&mut self, mut connection: IdleConnection, mut count: ClientCount) {
-        let is_outdated = count.epoch != count.backend().pool().epoch();
-        if self.is_closed || is_outdated {
-            return;
+    /// What is not needed any more, for whoever holds no lock.
+    fn put(
+        &mut self,
+        mut connection: IdleConnection,
+        mut count: ClientCount,
+    ) -> Option<ClientCount> {
+        if self.is_closed {
+            return Some(count);
         }
         while let Some(at) = self.waiting.iter().position(|waiting| {
             waiting.username == connection.session.username
+                && waiting.generation == connection.session.generation
                 && connection.session.suits(waiting.capabilities)
         }) {
             let Some(waiting) = self.waiting.remove(at) else {
                 break;
             };
             match waiting.sender.send((connection, count)) {
-                Ok(()) => return,
+                Ok(()) => return None,
                 // It has given up.
                 Err(unwanted) => (connection, count) = unwanted,
             }
@@ -290,7 +307,7 @@ impl Idle {
         }
         let queue = self.users.entry(username.clone()).or_default();
         queue.push_back(connection);
-        drop(count);
+        Some(count)
     }
 
     /// The user's own, even if it is empty; else, for one who logs in on it, that of any user who has more than enough.
@@ -344,7 +361,8 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.receiver.close();
         if let Ok((connection, count)) = self.receiver.try_recv() {
-            self.pool.lock().put(connection, count);
+            let counted = self.pool.lock().put(connection, count);
+            drop(counted);
         }
     }
 }
@@ -396,6 +414,7 @@ mod tests {
             nonce: Vec::new(),
             traces: Traces::default(),
             is_shared: false,
+            generation: 1,
         });
         let connection = PooledConnection {
             count: backend.hold(),
@@ -415,6 +434,7 @@ mod tests {
             username: user.as_bytes(),
             capabilities: Some(Capabilities::empty()),
             logs_in: false,
+            generation: 1,
         }
     }
 
@@ -440,7 +460,7 @@ mod tests {
             let backend = Arc::clone(&backend);
             async move {
                 backend
-                    .wait_for_idle(b"app", Capabilities::empty(), REAP_INTERVAL)
+                    .wait_for_idle((b"app", Capabilities::empty()), 1, REAP_INTERVAL)
                     .await
             }
         });
@@ -459,7 +479,7 @@ mod tests {
         let backend = backend();
         let (held, _far) = connection(&backend, "app");
         let mut waiting =
-            Box::pin(backend.wait_for_idle(b"app", Capabilities::empty(), REAP_INTERVAL));
+            Box::pin(backend.wait_for_idle((b"app", Capabilities::empty()), 1, REAP_INTERVAL));
         tokio::select! {
             biased;
             _ = &mut waiting => panic!("there is none"),
@@ -478,18 +498,24 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_retired_pool_keeps_only_what_was_opened_since() {
+    async fn generations_do_not_share_and_are_forgotten_one_by_one() {
         let backend = backend();
-        let (idle, _far) = connection(&backend, "app");
-        let (held, _far2) = connection(&backend, "app");
-        idle.give_back();
-        backend.pool().retire();
+        let ((first, _far), (mut second, _far2)) =
+            (connection(&backend, "app"), connection(&backend, "app"));
+        second.session.generation = 2;
+        first.give_back();
+        second.give_back();
+        let of_second = Applicant {
+            generation: 2,
+            ..of("app")
+        };
+        assert_eq!(backend.pool().count(&of("app")), 1);
+        let taken = backend.take_idle(&of_second).unwrap();
+        assert!(backend.take_idle(&of_second).is_none());
+        taken.give_back();
+        backend.pool().forget(1);
         assert!(backend.take_idle(&of("app")).is_none());
-        held.give_back();
-        assert!(backend.take_idle(&of("app")).is_none());
-        let (fresh, _far3) = connection(&backend, "app");
-        fresh.give_back();
-        assert!(backend.take_idle(&of("app")).is_some());
+        assert!(backend.take_idle(&of_second).is_some());
     }
 
     #[tokio::test]

@@ -246,11 +246,11 @@ fn backends_come_leave_and_change_their_role() {
         reload(&mut operator),
         [
             format!(
-                "proxy-backend-addresses|{a}|{b}|changed: {a} takes no new clients and is removed after its last (1), \
+                "proxy-backend-addresses|{a}|{b}|changed: {a} takes no new clients and is removed after those who have it (1 now), \
                  {b} added"
             ),
             format!(
-                "proxy-backend-addresses|{a}|{a}|is not named any more: removed after its last client"
+                "proxy-backend-addresses|{a}|{a}|is not named any more: removed after those who have it"
             ),
         ]
     );

@@ -185,7 +185,8 @@ impl Control {
         let Some(state) = scripts.states().next() else {
             return Ok(None);
         };
-        let mut connection = Box::new(client.into_connection(id, &self.0.backends));
+        let mut connection =
+            Box::new(client.into_connection(id, &context.backends, context.generation.number));
         let loaded = match source {
             ScriptSource::File(path) => {
                 let open = state.with(|state| state.open(path, &mut connection));
@@ -244,7 +245,7 @@ pub struct OperatorConnection {
 }
 
 impl OperatorConnection {
-    fn into_connection(self, id: u64, backends: &Backends) -> Connection {
+    fn into_connection(self, id: u64, backends: &Backends, generation: u64) -> Connection {
         Connection {
             id,
             client: Peer {
@@ -256,7 +257,7 @@ impl OperatorConnection {
                 }),
                 ..Peer::default()
             },
-            backends: views(backends),
+            backends: views(backends, generation),
             capabilities: self.capabilities,
             hold: Hold::Pinned("the connection is an operator's"),
             ..Connection::default()
@@ -286,7 +287,7 @@ impl OperatorScript {
     /// Asks `read_query`. `packet` is the command byte and the body.
     pub async fn read_query(&mut self, packet: &[u8]) -> ScriptAnswer {
         let connection = &mut self.connection;
-        connection.backends = views(&self.context.backends);
+        connection.backends = views(&self.context.backends, self.context.generation.number);
         let hook = Hook::ReadQuery(packet);
         match self.state.with(|state| state.call(connection, hook)).await {
             Decision::Default => ScriptAnswer::Nothing,

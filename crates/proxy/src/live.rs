@@ -58,17 +58,10 @@ impl Live {
         settings.socket_mode = before.socket_mode;
         settings.workers = before.workers;
         let scripts = scripts(&context, &settings).map_err(ReloadError::Scripts)?;
-        let is_pool_outdated = settings.are_connections_others(before);
         let backends = &self.backends;
         let outcomes = backends.reconfigure(&before.backends, &settings.backends)?;
         backends.set_balance(settings.balance);
         *context = Arc::new(context.with(settings, scripts));
-        drop(context);
-        if is_pool_outdated {
-            for backend in backends.all().iter() {
-                backend.pool().retire();
-            }
-        }
         Ok(outcomes)
     }
 }
@@ -80,6 +73,39 @@ fn scripts(context: &Context, settings: &Settings) -> io::Result<Option<Scripts>
         (Some(scripts), None) => Ok(Some(scripts.without_script())),
         (None, Some(settings)) => Scripts::start(settings, &context.shutdown).map(Some),
         (None, None) => Ok(None),
+    }
+}
+
+/// Sessions whose connections to servers are alike: they share idle ones. With the last of them these are closed, and
+/// servers that only they had are removed.
+#[derive(Debug)]
+pub(crate) struct Generation {
+    pub(crate) number: u64,
+    backends: Arc<Backends>,
+}
+
+impl Generation {
+    pub(crate) fn first(backends: &Arc<Backends>) -> Arc<Self> {
+        Arc::new(Self {
+            number: 1,
+            backends: Arc::clone(backends),
+        })
+    }
+
+    pub(crate) fn next(&self) -> Arc<Self> {
+        Arc::new(Self {
+            number: self.number + 1,
+            backends: Arc::clone(&self.backends),
+        })
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        for backend in self.backends.all().iter() {
+            backend.pool().forget(self.number);
+            backend.remove_if_left();
+        }
     }
 }
 

@@ -52,7 +52,7 @@ struct States {
     list: Vec<Mutex<SharedState>>,
     next_connection: AtomicU64,
     /// The latest. A state has them from the next connection that is opened in it.
-    options: RwLock<Options>,
+    options: RwLock<Arc<Options>>,
 }
 
 /// A state, as the sessions that belong to it have it.
@@ -67,7 +67,7 @@ impl Scripts {
         let shared = States {
             list: states,
             next_connection: AtomicU64::new(1),
-            options: RwLock::new(settings.options.clone()),
+            options: RwLock::new(Arc::new(settings.options.clone())),
         };
         Ok(Self {
             settings,
@@ -92,7 +92,7 @@ impl Scripts {
             .options
             .write()
             .unwrap_or_else(PoisonError::into_inner);
-        options.clone_from(&settings.options);
+        *options = Arc::new(settings.options.clone());
         drop(options);
         let shared = Arc::clone(&self.shared);
         Self { settings, shared }
@@ -150,7 +150,7 @@ impl Scripts {
         if Arc::ptr_eq(&place, worn_out) {
             let options = self.shared.options();
             let memory_limit = options.memory_limit;
-            match create(options) {
+            match create(Options::clone(&options)) {
                 Ok(fresh) => {
                     warn!(
                         "a Lua state has used up --lua-memory-limit={}: new connections get a fresh one, with the script \
@@ -175,9 +175,8 @@ fn place(states: usize, connection_id: u64, worker: usize, workers: NonZeroUsize
 }
 
 impl States {
-    fn options(&self) -> Options {
-        let options = self.options.read().unwrap_or_else(PoisonError::into_inner);
-        options.clone()
+    fn options(&self) -> Arc<Options> {
+        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 

@@ -44,6 +44,7 @@ use tokio::task::spawn_blocking;
 use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
+use crate::live::Generation;
 use crate::register::Registration;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
@@ -60,6 +61,7 @@ use script::Script;
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) settings: Settings,
+    pub(crate) generation: Arc<Generation>,
     pub(crate) backends: Arc<Backends>,
     pub(crate) shutdown: Shutdown,
     pub(crate) counters: Arc<Counters>,
@@ -76,10 +78,12 @@ impl Context {
         shutdown: Shutdown,
         scripts: Option<Scripts>,
     ) -> Self {
+        let backends = Arc::new(backends);
         Self {
             counters: Arc::new(Counters::new(settings.workers.get())),
             settings,
-            backends: Arc::new(backends),
+            generation: Generation::first(&backends),
+            backends,
             shutdown,
             scripts,
             password_key: Arc::default(),
@@ -88,8 +92,13 @@ impl Context {
 
     /// The same proxy with other settings.
     pub(crate) fn with(&self, settings: Settings, scripts: Option<Scripts>) -> Self {
+        let is_another = settings.are_connections_others(&self.settings);
         Self {
             settings,
+            generation: match is_another {
+                true => self.generation.next(),
+                false => Arc::clone(&self.generation),
+            },
             backends: Arc::clone(&self.backends),
             shutdown: self.shutdown.clone(),
             counters: Arc::clone(&self.counters),

@@ -104,9 +104,14 @@ impl Settings {
         version.map_or_else(Vec::new, |version| Header::Local.encode(version))
     }
 
-    /// What a connection to a server is like is otherwise than with `before`: those of then are of no use any more.
+    /// Connections to servers are others than with `before`: of another kind, or to servers that are not named any more.
     pub(crate) fn are_connections_others(&self, before: &Self) -> bool {
-        self.server_proxy_protocol != before.server_proxy_protocol
+        let names = |(address, _): &(Address, Role)| {
+            let mut backends = self.backends.iter();
+            backends.any(|(known, _)| known == address)
+        };
+        !before.backends.iter().all(names)
+            || self.server_proxy_protocol != before.server_proxy_protocol
             || self.compression.server != before.compression.server
             || self.tls.server_mode != before.tls.server_mode
             || self.tls.server_fingerprint != before.tls.server_fingerprint

@@ -142,7 +142,7 @@ pub(super) fn kept_backends(control: &Control, options: &[GivenOption]) -> Vec<O
             let outcome = match (backend.availability(), control.standing(backend)) {
                 (Availability::Removed, _) | (_, Standing::AsNamed) => return None,
                 (Availability::Leaving, _) => {
-                    "is not named any more: removed after its last client"
+                    "is not named any more: removed after those who have it"
                 }
                 (_, Standing::Unnamed) => {
                     "kept: the operator wants it; a restart forgets it unless the file names it"

@@ -231,7 +231,7 @@ async fn exchange(
         Ok(Admission::Backend(login, status)) => {
             left.session = script
                 .is_some()
-                .then(|| login.session(&handshake, status, before));
+                .then(|| login.session(&handshake, status, before, context.generation.number));
             left.backend = Some((backend, count));
             if script.is_some_and(|script| std::mem::take(&mut script.connection.is_released)) {
                 left.give_back();
@@ -358,6 +358,7 @@ impl ClientLogin {
         handshake: &Arc<HandshakeV10>,
         status: StatusFlags,
         (traces, is_shared): (Traces, bool),
+        generation: u64,
     ) -> Box<ServerSession> {
         let character_set = self.response.character_set.into();
         Box::new(ServerSession {
@@ -373,6 +374,7 @@ impl ClientLogin {
             nonce: Vec::new(),
             traces,
             is_shared,
+            generation,
         })
     }
 }
@@ -612,6 +614,7 @@ async fn connect_elsewhere(
         username: &login.response.username,
         capabilities: Some(login.capabilities),
         logs_in: true,
+        generation: context.generation.number,
     };
     let idle = match (place, context.backends.get(index)) {
         (Place::Taken(idle), _) => Some(*idle),
