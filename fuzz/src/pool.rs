@@ -25,6 +25,8 @@ use tokio::runtime::{Builder, Runtime};
 use crate::input::Input;
 use model::{Model, Wanted};
 
+/// Connections of others are never handed out; here all are of one.
+const GENERATION: u64 = 1;
 const USERS: [&str; 4] = ["", "a", "b", "c"];
 /// What [`wanted`] gives for lower numbers, it gives for higher ones too.
 const WANTED_KINDS: u8 = 16;
@@ -137,6 +139,7 @@ impl Test {
         self.servers.push(Some(far));
         let session = Box::new(ServerSession {
             handshake: Arc::new(HandshakeV10::default()),
+            generation: GENERATION,
             username: wanted.username.into(),
             character_set: 45,
             capabilities: wanted.capabilities,
@@ -175,7 +178,7 @@ impl Test {
             let patience = Duration::from_secs(3600);
             let username = wanted.username.as_bytes();
             backend
-                .wait_for_idle(username, wanted.capabilities, patience)
+                .wait_for_idle((username, wanted.capabilities), GENERATION, patience)
                 .await
         };
         self.waiters.push((waiter, Box::pin(future)));
@@ -239,6 +242,7 @@ impl Wanted {
             username: self.username.as_bytes(),
             capabilities: Some(self.capabilities),
             logs_in: self.logs_in,
+            generation: GENERATION,
         }
     }
 }

@@ -18,5 +18,5 @@ mod statement;
 
 pub use login::Account;
 pub use server::Server;
-pub use settings::{Interface, Settings};
-pub use statement::{OptionOrigin, OptionValue};
+pub use settings::{Configuration, Interface, LiveSettings, Settings};
+pub use statement::{OptionChange, OptionOrigin, OptionValue};

@@ -19,7 +19,7 @@ use tracing::{debug, info, warn};
 
 use crate::limits::{CONNECTIONS_MAX, WRITE_TIMEOUT};
 use crate::session::Session;
-use crate::settings::{Context, Settings};
+use crate::settings::{Configuration, Context, LiveSettings, Settings};
 
 /// After an `accept` that failed, for lack of descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
@@ -28,7 +28,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Server {
     listener: Listener,
-    settings: Settings,
+    name: &'static str,
+    settings: LiveSettings,
 }
 
 impl Server {
@@ -40,7 +41,8 @@ impl Server {
         let (name, mode) = (settings.interface.name(), Listener::SOCKET_MODE);
         Ok(Self {
             listener: Listener::open(name, &settings.listen, mode, inherited)?,
-            settings,
+            name,
+            settings: LiveSettings::new(settings),
         })
     }
 
@@ -56,40 +58,54 @@ impl Server {
 
     /// `admin` or `debug`
     pub fn name(&self) -> &'static str {
-        self.settings.interface.name()
+        self.name
+    }
+
+    /// To exchange them while it serves.
+    pub fn settings(&self) -> LiveSettings {
+        self.settings.clone()
     }
 
     /// Serves operators to the end of the process; those to come only until another process does.
     ///
     /// # Errors
     /// The system gives no thread or no event queue.
-    pub fn start(self, control: Control) -> io::Result<()> {
-        let Self { listener, settings } = self;
+    pub fn start(self, control: Control, configuration: Arc<dyn Configuration>) -> io::Result<()> {
+        let Self {
+            listener,
+            name,
+            settings,
+        } = self;
         let runtime = Builder::new_current_thread().enable_all().build()?;
-        let name = settings.interface.name().to_owned();
-        let context = Arc::new(Context { settings, control });
-        thread::Builder::new().name(name).spawn(move || {
-            runtime.block_on(async {
-                match AsyncListener::new(listener) {
-                    Ok(listener) => {
-                        tokio::select! {
-                            () = accept(&listener, &context) => {}
-                            () = context.control.shutdown().handed_over() => {}
+        let shutdown = control.shutdown().clone();
+        let context = move || Context {
+            settings: settings.get(),
+            control: control.clone(),
+            configuration: Arc::clone(&configuration),
+        };
+        thread::Builder::new()
+            .name(name.to_owned())
+            .spawn(move || {
+                runtime.block_on(async {
+                    match AsyncListener::new(listener) {
+                        Ok(listener) => {
+                            tokio::select! {
+                                () = accept(&listener, name, context) => {}
+                                () = shutdown.handed_over() => {}
+                            }
+                            drop(listener);
+                            // Operators who are here stay.
+                            pending::<()>().await;
                         }
-                        drop(listener);
-                        // Operators who are here stay.
-                        pending::<()>().await;
+                        Err(error) => warn!("operators cannot be served: {error}"),
                     }
-                    Err(error) => warn!("operators cannot be served: {error}"),
-                }
-            });
-        })?;
+                });
+            })?;
         Ok(())
     }
 }
 
-async fn accept(listener: &AsyncListener, context: &Arc<Context>) {
-    let name = context.settings.interface.name();
+async fn accept(listener: &AsyncListener, name: &'static str, context: impl Fn() -> Context) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let next_id = AtomicU32::new(1);
     loop {
@@ -107,7 +123,7 @@ async fn accept(listener: &AsyncListener, context: &Arc<Context>) {
             continue;
         };
         let id = next_id.fetch_add(1, Ordering::Relaxed);
-        let context = Arc::clone(context);
+        let context = context();
         tokio::spawn(async move {
             serve(stream, peer, id, &context).await;
             drop(place);

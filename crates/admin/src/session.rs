@@ -94,10 +94,8 @@ impl<'a> Session<'a> {
     /// An error is what the operator is told instead of anything else.
     async fn open_script(&mut self) -> Result<(), String> {
         let source = match &self.context.settings.interface {
-            Interface::Admin { script: None, .. } => return Ok(()),
-            Interface::Admin {
-                script: Some(path), ..
-            } => ScriptSource::File(path),
+            Interface::Admin { script: None } => return Ok(()),
+            Interface::Admin { script: Some(path) } => ScriptSource::File(path),
             Interface::Debug => ScriptSource::BuiltIn {
                 name: "debug",
                 text: DEBUG,
@@ -163,16 +161,16 @@ impl<'a> Session<'a> {
     }
 
     async fn query(&self, text: &[u8], id: u32) -> Reply {
-        let Interface::Admin { options, .. } = &self.context.settings.interface else {
+        if matches!(self.context.settings.interface, Interface::Debug) {
             return Reply::Last(self.error(NO_ANSWER));
-        };
+        }
         let answer = match Statement::parse(text) {
             Ok(statement) => {
                 let operator = statement::Operator {
                     id,
                     control: &self.context.control,
                     username: &self.context.settings.account.username,
-                    options,
+                    configuration: &self.context.configuration,
                 };
                 operator.execute(statement).await
             }

@@ -1,12 +1,14 @@
 //! What a server for operators is made of, and what its connections share.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use backend::Address;
 use proxy::Control;
 
 use crate::login::Account;
-use crate::statement::OptionValue;
+use crate::statement::{OptionChange, OptionValue};
 
 /// What a server for operators is made of.
 #[derive(Debug, Clone)]
@@ -26,18 +28,48 @@ pub enum Interface {
     Admin {
         /// Is asked about each command first; absolute.
         script: Option<PathBuf>,
-        /// What `SHOW SETTINGS` shows.
-        options: Vec<OptionValue>,
     },
     /// Lua, run in the first Lua state.
     Debug,
 }
 
-/// What all operators' connections share.
+/// The process's options, which are not this crate's business.
+pub trait Configuration: fmt::Debug + Send + Sync {
+    /// What `SHOW SETTINGS` shows.
+    fn options(&self) -> Vec<OptionValue>;
+
+    /// What `RELOAD` does: reads the options again. Blocks.
+    ///
+    /// # Errors
+    /// What is wrong with them; nothing has changed.
+    fn reload(&self) -> Result<Vec<OptionChange>, String>;
+}
+
+/// The settings that new connections get. Its clones share them.
+#[derive(Debug, Clone)]
+pub struct LiveSettings(Arc<RwLock<Arc<Settings>>>);
+
+impl LiveSettings {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self(Arc::new(RwLock::new(Arc::new(settings))))
+    }
+
+    /// Exchanges them. Where the server listens stays what it is.
+    pub fn set(&self, settings: Settings) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(settings);
+    }
+
+    pub(crate) fn get(&self) -> Arc<Settings> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// What an operator's connection begins with.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) settings: Settings,
+    pub(crate) settings: Arc<Settings>,
     pub(crate) control: Control,
+    pub(crate) configuration: Arc<dyn Configuration>,
 }
 
 impl Interface {

@@ -7,11 +7,13 @@ mod digests;
 mod help;
 mod options;
 mod pools;
+mod reload;
 mod scripts;
 mod sessions;
 mod status;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::SystemTime;
 
 use backend::{Address, Availability, Role};
@@ -23,11 +25,13 @@ use sql::{Token, TokenId, tokenize};
 use thiserror::Error;
 
 pub use options::{OptionOrigin, OptionValue};
+pub use reload::OptionChange;
 
 use self::digests::Selection;
 
 use crate::login::SERVER_VERSION;
 use crate::resultset::{Answer, Column, Kind, Value, value};
+use crate::settings::Configuration;
 
 /// A statement that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +56,8 @@ pub(crate) enum Statement {
     ShowStatus,
     /// `SHOW SETTINGS`, of names like this
     ShowSettings(Option<String>),
+    /// `RELOAD`
+    Reload,
     /// `SET BACKEND 2 DRAIN`
     SetBackend(BackendName, Availability),
     /// `ADD BACKEND 'db3:3306' READ ONLY`
@@ -123,7 +129,7 @@ pub(crate) struct Operator<'a> {
     pub(crate) id: u32,
     pub(crate) control: &'a Control,
     pub(crate) username: &'a str,
-    pub(crate) options: &'a [OptionValue],
+    pub(crate) configuration: &'a Arc<dyn Configuration>,
 }
 
 const SQL_STATE: [u8; 5] = *b"HY000";
@@ -147,6 +153,7 @@ impl Statement {
             ["SHOW", "DIGESTS", ..] => Self::ShowDigests(Selection::parse(&read.0[2..])?),
             ["RESET", "DIGESTS"] => Self::ResetDigests,
             ["SHOW", "STATUS"] => Self::ShowStatus,
+            ["RELOAD"] | ["RELOAD", "SETTINGS"] => Self::Reload,
             ["SHOW", "SETTINGS"] => Self::ShowSettings(None),
             ["SHOW", "SETTINGS", "LIKE", _] => {
                 Self::ShowSettings(raw(3).map(|word| word.text.clone()))
@@ -262,14 +269,17 @@ impl Operator<'_> {
         match statement {
             Statement::SelectBackends => backends::select(self.control),
             Statement::Help => help::show(),
-            Statement::ShowBackends => backends::show(self.control),
+            Statement::ShowBackends => backends::show(self.control, &self.configuration.options()),
             Statement::ShowSessions => sessions::show(self.control),
             Statement::ShowPools => pools::show(self.control),
             Statement::ShowScripts => scripts::show(self.control).await,
             Statement::ShowDigests(selection) => digests::show(self.control, &selection),
             Statement::ResetDigests => digests::reset(self.control),
             Statement::ShowStatus => status::show(&self.control.status()),
-            Statement::ShowSettings(pattern) => options::show(self.options, pattern.as_deref()),
+            Statement::ShowSettings(pattern) => {
+                options::show(&self.configuration.options(), pattern.as_deref())
+            }
+            Statement::Reload => reload::reload(self.configuration).await,
             Statement::SetBackend(name, availability) => self.set_availability(&name, availability),
             Statement::RemoveBackend(name) => self.set_availability(&name, Availability::Removed),
             Statement::AddBackend(address, role) => self.add_backend(&address, role),

@@ -10,6 +10,8 @@ pub enum Availability {
     InService,
     /// It takes no new clients, and keeps those that it has.
     Draining,
+    /// It takes no new clients, and is removed once those who had it, or may get an idle connection of it, are gone.
+    Leaving,
     /// It has no clients.
     OutOfService,
     /// It is not a backend any more.
@@ -26,6 +28,7 @@ impl Availability {
         let all = [
             Self::InService,
             Self::Draining,
+            Self::Leaving,
             Self::OutOfService,
             Self::Removed,
         ];
@@ -40,6 +43,7 @@ impl fmt::Display for Availability {
         f.write_str(match self {
             Self::InService => "in service",
             Self::Draining => "draining",
+            Self::Leaving => "leaving",
             Self::OutOfService => "out of service",
             Self::Removed => "removed",
         })

@@ -21,7 +21,9 @@ use crate::{Address, Health, Pool, Role, SocketAddress, Stream};
 pub struct Backend {
     index: usize,
     address: Address,
-    role: Role,
+    is_read_only: AtomicBool,
+    /// The operator added it while the program ran.
+    is_operators: AtomicBool,
     pub(crate) resolver: Resolver,
     health: Mutex<Health>,
     /// `health` in short, for those who choose.
@@ -49,7 +51,8 @@ pub struct Backends {
     list: RwLock<Arc<[Arc<Backend>]>>,
     /// Of `list`, for those who ask often.
     len: AtomicUsize,
-    balance: Balance,
+    /// A [`Balance`].
+    balance: AtomicU8,
     /// One more than the index chosen last; 0 before the first choice.
     cursor: AtomicUsize,
     added: Notify,
@@ -84,7 +87,7 @@ impl Backends {
         Self {
             len: AtomicUsize::new(list.len()),
             list: RwLock::new(list),
-            balance,
+            balance: AtomicU8::new(balance as u8),
             cursor: AtomicUsize::new(0),
             added: Notify::new(),
         }
@@ -105,35 +108,90 @@ impl Backends {
         self.len() == 0
     }
 
-    /// Adds a server behind the others, or puts one that was removed back into its place. Its index.
+    /// How the next client's server is chosen.
+    pub fn set_balance(&self, balance: Balance) {
+        self.balance.store(balance as u8, Ordering::Relaxed);
+    }
+
+    /// Adds a server behind the others, or puts one that was removed back into its place. Its index. It is the operator's.
     ///
     /// # Errors
     /// The address is there already, or there is no place left.
     pub fn add(&self, address: Address, role: Role) -> Result<usize, AddError> {
         let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
         let name = address.to_string();
-        let known = |backend: &&Arc<Backend>| backend.address.to_string() == name;
-        let index = match list.iter().find(known) {
-            Some(known) if known.availability() != Availability::Removed => {
-                return Err(AddError::AlreadyKnown(name));
-            }
-            Some(known) if known.role == role => {
+        let index = match named(&list, &name) {
+            Some(known) if !known.is_going() => return Err(AddError::AlreadyKnown(name)),
+            Some(known) if known.role() == role => {
                 known.set_availability(Availability::InService);
                 known.index
             }
             // In another role it is another server: the place of the removed one stays empty.
             _ if list.len() >= BACKENDS_MAX => return Err(AddError::TooMany),
-            _ => {
-                let index = list.len();
-                let backend = Arc::new(Backend::new(index, address, role));
-                *list = list.iter().cloned().chain([backend]).collect();
-                self.len.store(list.len(), Ordering::Relaxed);
-                index
-            }
+            _ => self.push(&mut list, address, role).index,
         };
+        if let Some(backend) = list.get(index) {
+            backend.is_operators.store(true, Ordering::Relaxed);
+        }
         drop(list);
         self.added.notify_one();
         Ok(index)
+    }
+
+    /// Applies what differs between two configurations, and nothing else: what the operator did to servers that stand in
+    /// both stays. What became of each, in words.
+    ///
+    /// # Errors
+    /// There is no place for all that are new; then nothing has changed.
+    pub fn reconfigure(
+        &self,
+        before: &[(Address, Role)],
+        after: &[(Address, Role)],
+    ) -> Result<Vec<String>, AddError> {
+        let mut list = self.list.write().unwrap_or_else(PoisonError::into_inner);
+        let role_in = |servers: &[(Address, Role)], name: &str| {
+            let found = servers
+                .iter()
+                .find(|(address, _)| address.to_string() == name);
+            found.map(|(_, role)| *role)
+        };
+        let changed: Vec<_> = after
+            .iter()
+            .filter(|(address, role)| role_in(before, &address.to_string()) != Some(*role))
+            .collect();
+        let is_new =
+            |(address, _): &&&(Address, Role)| named(&list, &address.to_string()).is_none();
+        if list.len() + changed.iter().filter(is_new).count() > BACKENDS_MAX {
+            return Err(AddError::TooMany);
+        }
+        let mut outcomes = Vec::new();
+        for (address, _) in before {
+            let name = address.to_string();
+            if role_in(after, &name).is_none()
+                && let Some(backend) = named(&list, &name)
+            {
+                outcomes.extend(backend.leave());
+            }
+        }
+        for (address, role) in changed {
+            outcomes.push(match named(&list, &address.to_string()) {
+                Some(known) => known.enter(*role),
+                None => {
+                    self.push(&mut list, address.clone(), *role);
+                    format!("{address} added")
+                }
+            });
+        }
+        drop(list);
+        self.added.notify_one();
+        Ok(outcomes)
+    }
+
+    fn push(&self, list: &mut Arc<[Arc<Backend>]>, address: Address, role: Role) -> Arc<Backend> {
+        let backend = Arc::new(Backend::new(list.len(), address, role));
+        *list = list.iter().chain([&backend]).cloned().collect();
+        self.len.store(list.len(), Ordering::Relaxed);
+        backend
     }
 
     /// Resolves when a server was added since the last time. For one who waits.
@@ -147,9 +205,9 @@ impl Backends {
         let count = list.len();
         let eligible = |index: usize| {
             let backend = &list[index];
-            backend.role == Role::ReadWrite && backend.takes_clients() && !tried.contains(&index)
+            backend.role() == Role::ReadWrite && backend.takes_clients() && !tried.contains(&index)
         };
-        let chosen = match self.balance {
+        let chosen = match Balance::from_u8(self.balance.load(Ordering::Relaxed)) {
             Balance::LeastConnections => {
                 least_connections(count, |index| list[index].clients(), eligible)
             }
@@ -185,7 +243,7 @@ impl Backends {
         let list = self.all();
         let reasons = list.iter().filter_map(|backend| {
             let reason = match (backend.availability(), backend.health()) {
-                _ if backend.role != Role::ReadWrite => return None,
+                _ if backend.role() != Role::ReadWrite => return None,
                 (Availability::Removed, _) => return None,
                 (Availability::InService, Health::Up) => return None,
                 (Availability::InService, Health::Down { reason, .. }) => reason,
@@ -203,7 +261,8 @@ impl Backend {
             index,
             resolver: Resolver::new(&address),
             address,
-            role,
+            is_read_only: AtomicBool::new(role == Role::ReadOnly),
+            is_operators: AtomicBool::new(false),
             health: Mutex::default(),
             is_up: AtomicBool::new(true),
             availability: AtomicU8::new(Availability::InService as u8),
@@ -229,7 +288,82 @@ impl Backend {
 
     /// What it is for.
     pub fn role(&self) -> Role {
-        self.role
+        match self.is_read_only.load(Ordering::Relaxed) {
+            true => Role::ReadOnly,
+            false => Role::ReadWrite,
+        }
+    }
+
+    /// The operator added it while the program ran, and no configuration has named it since.
+    pub fn is_operators(&self) -> bool {
+        self.is_operators.load(Ordering::Relaxed)
+    }
+
+    /// It was removed, or will be.
+    fn is_going(&self) -> bool {
+        matches!(
+            self.availability(),
+            Availability::Leaving | Availability::Removed
+        )
+    }
+
+    /// The configuration names it, anew or in another role.
+    fn enter(&self, role: Role) -> String {
+        let (address, was_going, before) = (&self.address, self.is_going(), self.role());
+        self.is_operators.store(false, Ordering::Relaxed);
+        self.is_read_only
+            .store(role == Role::ReadOnly, Ordering::Relaxed);
+        if was_going {
+            self.set_availability(Availability::InService);
+        }
+        match (was_going, role) {
+            (true, _) => format!("{address} added"),
+            (false, _) if before == role => format!("{address} was there already"),
+            (false, Role::ReadOnly) => format!("{address} is read-only now"),
+            (false, Role::ReadWrite) => format!("{address} is read/write now"),
+        }
+    }
+
+    /// The configuration names it no longer. `None` where the operator was there first.
+    fn leave(&self) -> Option<String> {
+        let address = &self.address;
+        match self.availability() {
+            Availability::Removed => return None,
+            Availability::OutOfService => self.set_availability(Availability::Removed),
+            Availability::InService | Availability::Draining | Availability::Leaving => {
+                self.set_availability(Availability::Leaving);
+            }
+        }
+        self.remove_if_left();
+        Some(match self.availability() {
+            Availability::Leaving => format!(
+                "{address} takes no new clients and is removed after those who have it ({} now)",
+                self.clients()
+            ),
+            _ => format!("{address} removed"),
+        })
+    }
+
+    /// Whoever sees the last client or idle connection go, or sees that there is none, removes it.
+    pub fn remove_if_left(&self) {
+        let is_used = || self.clients.load(Ordering::SeqCst) > 0 || !self.pool.is_empty();
+        if self.availability() != Availability::Leaving || is_used() {
+            return;
+        }
+        let (leaving, removed) = (Availability::Leaving as u8, Availability::Removed as u8);
+        let exchanged = self.availability.compare_exchange(
+            leaving,
+            removed,
+            Ordering::SeqCst,
+            Ordering::SeqCst,
+        );
+        if exchanged.is_ok() {
+            self.pool.set_open(false);
+            info!(
+                "backend ({}) is removed: its last client is gone",
+                self.address
+            );
+        }
     }
 
     /// Up or down, with the reason.
@@ -283,14 +417,15 @@ impl Backend {
 
     /// What the operator says of it.
     pub fn availability(&self) -> Availability {
-        Availability::from_u8(self.availability.load(Ordering::Relaxed))
+        Availability::from_u8(self.availability.load(Ordering::SeqCst))
     }
 
-    /// Says whether clients may have it. Only in service are idle connections kept.
+    /// Says whether clients may have it. Idle connections are kept in service, and for those who had it while it is leaving.
     pub fn set_availability(&self, availability: Availability) {
         self.availability
-            .store(availability as u8, Ordering::Relaxed);
-        self.pool.set_open(availability == Availability::InService);
+            .store(availability as u8, Ordering::SeqCst);
+        let keeps = [Availability::InService, Availability::Leaving];
+        self.pool.set_open(keeps.contains(&availability));
         self.went_down.notify_one();
     }
 
@@ -357,6 +492,17 @@ impl Backend {
     }
 }
 
+/// In whatever state; of two that had the address in turn, the one that is there, else the later one.
+fn named<'a>(list: &'a [Arc<Backend>], name: &str) -> Option<&'a Arc<Backend>> {
+    let of_name = || {
+        list.iter()
+            .filter(|backend| backend.address.to_string() == name)
+    };
+    of_name()
+        .find(|backend| !backend.is_going())
+        .or_else(|| of_name().next_back())
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -375,7 +521,9 @@ impl ClientCount {
 
 impl Drop for ClientCount {
     fn drop(&mut self) {
-        self.0.clients.fetch_sub(1, Ordering::Relaxed);
+        if self.0.clients.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.remove_if_left();
+        }
     }
 }
 
@@ -453,6 +601,88 @@ mod tests {
         assert_eq!(backends.down_reasons(), "");
         assert_eq!(backends.add("a:1".parse().unwrap(), Role::ReadWrite), Ok(0));
         assert_eq!(backends.all().len(), 4);
+    }
+
+    fn servers(text: &str) -> Vec<(Address, Role)> {
+        let role = |word: &str| match word.strip_prefix('-') {
+            Some(address) => (address.parse().unwrap(), Role::ReadOnly),
+            None => (word.parse().unwrap(), Role::ReadWrite),
+        };
+        text.split_whitespace().map(role).collect()
+    }
+
+    fn states(backends: &Backends) -> Vec<String> {
+        let all = backends.all();
+        let state = |backend: &Arc<Backend>| {
+            let (address, role) = (backend.address(), backend.role());
+            format!("{address} {role:?} {}", backend.availability())
+        };
+        all.iter().map(state).collect()
+    }
+
+    #[test]
+    fn only_what_differs_between_configurations_is_applied() {
+        let backends = backends(Balance::RoundRobin);
+        let get = |index| backends.get(index).unwrap();
+        get(0).set_availability(Availability::Draining);
+        let client = backends.take(1).unwrap();
+        let (before, after) = (servers("a:1 b:1 -r:1"), servers("a:1 r:1 c:1"));
+        let outcomes = backends.reconfigure(&before, &after).unwrap();
+        assert_eq!(
+            outcomes,
+            [
+                "b:1 takes no new clients and is removed after those who have it (1 now)",
+                "r:1 is read/write now",
+                "c:1 added"
+            ]
+        );
+        assert_eq!(
+            states(&backends),
+            [
+                "a:1 ReadWrite draining",
+                "b:1 ReadWrite leaving",
+                "r:1 ReadWrite in service",
+                "c:1 ReadWrite in service"
+            ]
+        );
+        assert!(backends.take(1).is_none());
+        drop(client);
+        assert!(backends.get(1).is_none());
+        assert!(backends.reconfigure(&after, &after).unwrap().is_empty());
+
+        get(2).set_availability(Availability::Removed);
+        let outcomes = backends.reconfigure(&after, &before).unwrap();
+        assert_eq!(outcomes, ["c:1 removed", "b:1 added", "r:1 added"]);
+        assert_eq!(get(0).availability(), Availability::Draining);
+        assert_eq!(get(2).role(), Role::ReadOnly);
+    }
+
+    #[test]
+    fn what_the_operator_added_stays_and_becomes_the_configurations_once_it_is_named() {
+        let backends = backends(Balance::RoundRobin);
+        let before = servers("a:1 b:1 -r:1");
+        backends
+            .add("d:1".parse().unwrap(), Role::ReadWrite)
+            .unwrap();
+        let d = backends.get(3).unwrap();
+        assert!(backends.reconfigure(&before, &before).unwrap().is_empty());
+        assert!(d.is_operators());
+        let after = servers("a:1 b:1 d:1 -r:1");
+        let outcomes = backends.reconfigure(&before, &after).unwrap();
+        assert_eq!(outcomes, ["d:1 was there already"]);
+        assert!(!d.is_operators());
+    }
+
+    #[test]
+    fn too_many_change_nothing() {
+        let backends = backends(Balance::RoundRobin);
+        let many = (0..BACKENDS_MAX).map(|port| format!("x:{port} "));
+        let after = servers(&many.collect::<String>());
+        let before = servers("a:1 b:1 -r:1");
+        let refused = backends.reconfigure(&before, &after);
+        assert_eq!(refused, Err(AddError::TooMany));
+        assert_eq!(backends.len(), 3);
+        assert!(backends.all().iter().all(|backend| backend.takes_clients()));
     }
 
     #[test]

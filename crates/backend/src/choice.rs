@@ -2,12 +2,22 @@
 
 /// How a new client's backend is chosen among those that are up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
 pub enum Balance {
     /// One after the other, in option order.
     #[default]
     RoundRobin,
     /// The one with the fewest clients; the first of equals.
     LeastConnections,
+}
+
+impl Balance {
+    pub(crate) fn from_u8(number: u8) -> Self {
+        match number == Self::LeastConnections as u8 {
+            true => Self::LeastConnections,
+            false => Self::RoundRobin,
+        }
+    }
 }
 
 /// The first eligible index of `0..count` behind `last`, going round. `None` when none is eligible.

@@ -87,6 +87,7 @@ struct IdleConnection {
 struct Waiting {
     username: Vec<u8>,
     capabilities: Capabilities,
+    generation: u64,
     sender: oneshot::Sender<(IdleConnection, ClientCount)>,
 }
 
@@ -99,12 +100,14 @@ pub struct Applicant<'a> {
     pub capabilities: Option<Capabilities>,
     /// It logs in on the connection anew, so it may get another user's.
     pub logs_in: bool,
+    /// A connection's has to be the same.
+    pub generation: u64,
 }
 
 impl Applicant<'_> {
     fn suits(&self, connection: &IdleConnection) -> bool {
-        self.capabilities
-            .is_none_or(|capabilities| connection.session.suits(capabilities))
+        let is_spoken = |capabilities| connection.session.suits(capabilities);
+        connection.session.generation == self.generation && self.capabilities.is_none_or(is_spoken)
     }
 }
 
@@ -119,7 +122,9 @@ impl PooledConnection {
         let session = self.session;
         let backend = Arc::clone(self.count.backend());
         let connection = IdleConnection { socket, session };
-        backend.pool().lock().put(connection, self.count);
+        let counted = backend.pool().lock().put(connection, self.count);
+        // What its end brings about may look at the pool.
+        drop(counted);
     }
 }
 
@@ -143,18 +148,19 @@ impl Backend {
     /// The next connection of this user that comes free. `None` when none does in time.
     pub async fn wait_for_idle(
         self: &Arc<Self>,
-        username: &[u8],
-        capabilities: Capabilities,
+        (username, capabilities): (&[u8], Capabilities),
+        generation: u64,
         patience: Duration,
     ) -> Option<PooledConnection> {
         let applicant = Applicant {
             username,
             capabilities: Some(capabilities),
             logs_in: false,
+            generation,
         };
         let next = async {
             loop {
-                let mut turn = self.pool().queue_up(username, capabilities);
+                let mut turn = self.pool().queue_up((username, capabilities), generation);
                 // One may have come free before.
                 if let Some(ready) = self.take_idle(&applicant) {
                     return ready;
@@ -232,7 +238,22 @@ impl Pool {
         }
     }
 
-    fn queue_up(&self, username: &[u8], capabilities: Capabilities) -> Turn<'_> {
+    /// Closes idle connections of a generation that nobody belongs to any more.
+    pub fn forget(&self, generation: u64) {
+        for queue in self.lock().users.values_mut() {
+            queue.retain(|connection| connection.session.generation != generation);
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lock().users.values().all(VecDeque::is_empty)
+    }
+
+    fn queue_up(
+        &self,
+        (username, capabilities): (&[u8], Capabilities),
+        generation: u64,
+    ) -> Turn<'_> {
         let (sender, receiver) = oneshot::channel();
         let mut idle = self.lock();
         // Those who gave up.
@@ -240,6 +261,7 @@ impl Pool {
         idle.waiting.push_back(Waiting {
             username: username.to_vec(),
             capabilities,
+            generation,
             sender,
         });
         Turn {
@@ -281,29 +303,38 @@ pub async fn watch(backend: Arc<Backend>) {
         sleep(REAP_INTERVAL).await;
         match backend.pool().reap() {
             0 => {}
-            dead => info!(
-                "backend ({}) closed {dead} idle connections: they are gone from the pool",
-                backend.address()
-            ),
+            dead => {
+                let address = backend.address();
+                info!(
+                    "backend ({address}) closed {dead} idle connections: they are gone from the pool"
+                );
+                backend.remove_if_left();
+            }
         }
     }
 }
 
 impl Idle {
-    fn put(&mut self, mut connection: IdleConnection, mut count: ClientCount) {
+    /// What is not needed any more, for whoever holds no lock.
+    fn put(
+        &mut self,
+        mut connection: IdleConnection,
+        mut count: ClientCount,
+    ) -> Option<ClientCount> {
         if self.is_closed {
-            return;
+            return Some(count);
         }
         self.counts.returns += 1;
         while let Some(at) = self.waiting.iter().position(|waiting| {
             waiting.username == connection.session.username
+                && waiting.generation == connection.session.generation
                 && connection.session.suits(waiting.capabilities)
         }) {
             let Some(waiting) = self.waiting.remove(at) else {
                 break;
             };
             match waiting.sender.send((connection, count)) {
-                Ok(()) => return,
+                Ok(()) => return None,
                 // It has given up.
                 Err(unwanted) => (connection, count) = unwanted,
             }
@@ -314,7 +345,7 @@ impl Idle {
         }
         let queue = self.users.entry(username.clone()).or_default();
         queue.push_back(connection);
-        drop(count);
+        Some(count)
     }
 
     /// The user's own, even if it is empty; else, for one who logs in on it, that of any user who has more than enough.
@@ -368,7 +399,8 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.receiver.close();
         if let Ok((connection, count)) = self.receiver.try_recv() {
-            self.pool.lock().put(connection, count);
+            let counted = self.pool.lock().put(connection, count);
+            drop(counted);
         }
     }
 }
@@ -420,6 +452,7 @@ mod tests {
             nonce: Vec::new(),
             traces: Traces::default(),
             is_shared: false,
+            generation: 1,
         });
         let connection = PooledConnection {
             count: backend.hold(),
@@ -439,6 +472,7 @@ mod tests {
             username: user.as_bytes(),
             capabilities: Some(Capabilities::empty()),
             logs_in: false,
+            generation: 1,
         }
     }
 
@@ -464,7 +498,7 @@ mod tests {
             let backend = Arc::clone(&backend);
             async move {
                 backend
-                    .wait_for_idle(b"app", Capabilities::empty(), REAP_INTERVAL)
+                    .wait_for_idle((b"app", Capabilities::empty()), 1, REAP_INTERVAL)
                     .await
             }
         });
@@ -483,7 +517,7 @@ mod tests {
         let backend = backend();
         let (held, _far) = connection(&backend, "app");
         let mut waiting =
-            Box::pin(backend.wait_for_idle(b"app", Capabilities::empty(), REAP_INTERVAL));
+            Box::pin(backend.wait_for_idle((b"app", Capabilities::empty()), 1, REAP_INTERVAL));
         tokio::select! {
             biased;
             _ = &mut waiting => panic!("there is none"),
@@ -499,6 +533,27 @@ mod tests {
             (backend.clients(), backend.pool().count(&of("app"))),
             (0, 1)
         );
+    }
+
+    #[tokio::test]
+    async fn generations_do_not_share_and_are_forgotten_one_by_one() {
+        let backend = backend();
+        let ((first, _far), (mut second, _far2)) =
+            (connection(&backend, "app"), connection(&backend, "app"));
+        second.session.generation = 2;
+        first.give_back();
+        second.give_back();
+        let of_second = Applicant {
+            generation: 2,
+            ..of("app")
+        };
+        assert_eq!(backend.pool().count(&of("app")), 1);
+        let taken = backend.take_idle(&of_second).unwrap();
+        assert!(backend.take_idle(&of_second).is_none());
+        taken.give_back();
+        backend.pool().forget(1);
+        assert!(backend.take_idle(&of("app")).is_none());
+        assert!(backend.take_idle(&of_second).is_some());
     }
 
     #[tokio::test]

@@ -19,9 +19,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Tries at once of a server that takes connections and does not greet.
 const ATTEMPTS_MAX: usize = 5;
 
-/// Watches one backend for ever. Costs nothing while the backend is up, or is not wanted. `header` is said first on each
-/// connection.
-pub async fn watch(backend: Arc<Backend>, timeouts: Timeouts, header: Arc<[u8]>) {
+/// Watches one backend for ever. Costs nothing while the backend is up, or is not wanted. `settings` are asked before each
+/// try: how long it waits, and what is said first on the connection.
+pub async fn watch(backend: Arc<Backend>, settings: impl Fn() -> (Timeouts, Vec<u8>)) {
     let mut attempts = JoinSet::new();
     loop {
         while !backend.is_wanted_up() {
@@ -33,11 +33,8 @@ pub async fn watch(backend: Arc<Backend>, timeouts: Timeouts, header: Arc<[u8]>)
         }
         while attempts.try_join_next().is_some() {}
         if attempts.len() < ATTEMPTS_MAX {
-            attempts.spawn(try_once(
-                Arc::clone(&backend),
-                timeouts,
-                Arc::clone(&header),
-            ));
+            let (timeouts, header) = settings();
+            attempts.spawn(try_once(Arc::clone(&backend), timeouts, header));
         }
         // A server that looks up our name first may greet late: the attempt goes on beside the next one.
         let _ended_or_slow = timeout(PATIENCE, attempts.join_next()).await;
@@ -45,7 +42,7 @@ pub async fn watch(backend: Arc<Backend>, timeouts: Timeouts, header: Arc<[u8]>)
 }
 
 /// A server that refuses us with an ERR lives: clients are to hear that from it.
-async fn try_once(backend: Arc<Backend>, timeouts: Timeouts, header: Arc<[u8]>) {
+async fn try_once(backend: Arc<Backend>, timeouts: Timeouts, header: Vec<u8>) {
     let begun = Instant::now();
     let connected = connect(&backend, timeouts, &header).await;
     backend.counters.probed(begun.elapsed());
@@ -97,7 +94,7 @@ mod tests {
         let backends = Backends::new([(address, Role::ReadWrite)], Balance::RoundRobin);
         let backend = backends.get(0).unwrap();
         backend.mark_down(Instant::now(), "a test");
-        tokio::spawn(watch(Arc::clone(&backend), TIMEOUTS, Arc::default()));
+        tokio::spawn(watch(Arc::clone(&backend), || (TIMEOUTS, Vec::new())));
         (listener, backend)
     }
 

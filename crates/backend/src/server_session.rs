@@ -43,6 +43,8 @@ pub struct ServerSession {
     pub traces: Traces,
     /// It was in a pool: some of them may be other clients'.
     pub is_shared: bool,
+    /// Which settings the connection was opened with: those of others are not for their sessions.
+    pub generation: u64,
 }
 
 /// What a client has set in its session.
@@ -255,6 +257,7 @@ mod tests {
             nonce: Vec::new(),
             traces: Traces::default(),
             is_shared: false,
+            generation: 1,
         }
     }
 

@@ -31,7 +31,10 @@ const FORWARDED: [Signal; 5] = [
 #[derive(Debug)]
 pub(crate) enum Process {
     /// The one that is to serve. Signals are blocked until it listens for them.
-    Worker,
+    Worker {
+        /// An earlier one was killed.
+        again: bool,
+    },
     /// The angel, whose last worker has ended.
     Angel(ExitCode),
 }
@@ -46,11 +49,12 @@ pub(crate) fn guard(log: &Log, is_daemon: bool, inheritance: &mut Inheritance) -
     signals.add(Signal::SIGALRM);
     // Blocked before the first worker exists, so that none is lost between its start and its readiness.
     signals.thread_block().context("cannot block signals")?;
+    let mut again = false;
     loop {
         let ForkResult::Parent { child } = fork()? else {
             // Otherwise Ctrl-C would reach the worker twice, from the terminal and from the angel: the second ends it at once.
             setsid().context("cannot start a session for the worker")?;
-            return Ok(Process::Worker);
+            return Ok(Process::Worker { again });
         };
         inheritance.forget_predecessor();
         if is_daemon {
@@ -82,6 +86,7 @@ pub(crate) fn guard(log: &Log, is_daemon: bool, inheritance: &mut Inheritance) -
             tracing::info!("the angel was asked to stop before it started another worker");
             return Ok(Process::Angel(ExitCode::SUCCESS));
         }
+        again = true;
     }
 }
 

@@ -22,7 +22,7 @@ use lint::{Finding, Severity, Surroundings};
 use script::{BackendView, Connection, Endpoint, LoadError, Options, Peer, ScriptFault, State};
 
 use self::imagined_backend::ImaginedBackend;
-use crate::options::one_line;
+use crate::options::{ScriptOptions, one_line};
 use crate::settings;
 
 /// Reads a script, runs its body as for a connection, and says what is wrong with it. No port is opened, no server is
@@ -76,6 +76,16 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode> {
         .iter()
         .any(|finding| finding.severity == Severity::Error);
     Ok(ExitCode::from(u8::from(is_faulty)))
+}
+
+/// What is wrong with a script of the proxy's, an absolute path.
+pub(crate) fn script(file: &Path, options: &ScriptOptions, base: &Path) -> Result<Vec<Finding>> {
+    findings(&Arguments {
+        file: file.to_owned(),
+        lua_path: options.lua_path.clone(),
+        lua_cpath: options.lua_cpath.clone(),
+        basedir: Some(base.to_owned()),
+    })
 }
 
 fn report(file: &Path, findings: &[Finding]) -> String {

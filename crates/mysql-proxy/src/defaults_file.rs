@@ -88,7 +88,11 @@ impl DefaultsFile {
     }
 }
 
-fn text(path: &Path) -> Result<String> {
+/// The text of a regular file that other users have no right to.
+///
+/// # Errors
+/// It is something else, it is too large, or it is not text.
+pub(crate) fn text(path: &Path) -> Result<String> {
     // Only then is it opened: opening a FIFO would wait for its writer.
     let metadata = path.metadata()?;
     ensure!(metadata.is_file(), "it is not a regular file");

@@ -11,7 +11,7 @@ use clap::{Command, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::options::{self, one_line};
-use crate::{check, playground};
+use crate::{check, doctor, playground};
 
 /// Makes man pages or shell completions from the declarations of the options.
 #[derive(Debug, Parser)]
@@ -70,6 +70,7 @@ pub(crate) fn run(arguments: &[OsString]) -> Result<ExitCode> {
 fn command() -> Command {
     let commands = [
         check::Arguments::command(),
+        doctor::command().name("doctor"),
         playground::Options::command().name("playground"),
         Arguments::command(),
     ];

@@ -8,10 +8,12 @@ mod repeats;
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, anyhow};
+use clap::ValueEnum;
 use nix::unistd::{Gid, Uid};
 use tracing::level_filters::LevelFilter;
 use tracing::{Event, Metadata, Subscriber};
@@ -26,6 +28,7 @@ pub(crate) const PANIC: &str = "panic";
 
 /// How bad it is, the worst first. The names are those of configurations and of lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+#[repr(u8)]
 pub(crate) enum Level {
     /// The program itself is wrong: a panic.
     Error,
@@ -64,13 +67,14 @@ pub(crate) enum Choice {
 /// The open log. Its clones share everything.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    level: Level,
-    format: Format,
+    /// A [`Level`].
+    level: Arc<AtomicU8>,
     sink: Arc<Mutex<Sink>>,
 }
 
 #[derive(Debug)]
 struct Sink {
+    format: Format,
     destination: Destination,
     repeats: Repeats,
 }
@@ -85,6 +89,12 @@ impl Level {
             tracing::Level::DEBUG => Self::Info,
             tracing::Level::TRACE => Self::Debug,
         }
+    }
+
+    fn from_u8(number: u8) -> Self {
+        let levels = Self::value_variants().iter().copied();
+        let mut levels = levels.filter(|level| *level as u8 == number);
+        levels.next().unwrap_or(Self::Debug)
     }
 
     fn name(self) -> &'static str {
@@ -103,14 +113,23 @@ impl Log {
     /// Opens the destination. Nothing is logged before [`install`](Self::install).
     pub(crate) fn open(choice: &Choice, level: Level, format: Format) -> Result<Self> {
         let sink = Sink {
+            format,
             destination: Destination::open(choice)?,
             repeats: Repeats::default(),
         };
         Ok(Self {
-            level,
-            format,
+            level: Arc::new(AtomicU8::new(level as u8)),
             sink: Arc::new(Mutex::new(sink)),
         })
+    }
+
+    /// Shows other events from now on, in another shape. The destination stays.
+    pub(crate) fn change(&self, level: Level, format: Format) {
+        self.flush();
+        self.sink().format = format;
+        if self.level.swap(level as u8, Ordering::Relaxed) != level as u8 {
+            tracing::callsite::rebuild_interest_cache();
+        }
     }
 
     /// Makes this the log of the process, once.
@@ -159,7 +178,7 @@ impl Log {
 
     fn record(&self, record: Record) {
         let mut sink = self.sink();
-        if self.format == Format::Json {
+        if sink.format == Format::Json {
             return self.write(&mut sink, &record);
         }
         match sink.repeats.meet(&record, Instant::now()) {
@@ -173,7 +192,7 @@ impl Log {
     }
 
     fn write(&self, sink: &mut Sink, record: &Record) {
-        let line = match (self.format, &sink.destination) {
+        let line = match (sink.format, &sink.destination) {
             (Format::Json, _) => record.json(),
             (Format::Text, Destination::Syslog) => record.text.clone(),
             (Format::Text, _) => record.stamped(),
@@ -189,11 +208,11 @@ impl Log {
 
 impl<S: Subscriber> Layer<S> for Log {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
-        Level::of(metadata) <= self.level
+        Level::of(metadata) as u8 <= self.level.load(Ordering::Relaxed)
     }
 
     fn max_level_hint(&self) -> Option<LevelFilter> {
-        Some(match self.level {
+        Some(match Level::from_u8(self.level.load(Ordering::Relaxed)) {
             Level::Error | Level::Critical => LevelFilter::ERROR,
             Level::Warning => LevelFilter::WARN,
             Level::Message => LevelFilter::INFO,
@@ -274,6 +293,23 @@ mod tests {
         for (shown, level) in (1..).zip(levels) {
             assert_eq!(lines(level, Format::Text, one_of_each), all[..shown]);
         }
+    }
+
+    #[test]
+    fn level_and_shape_change_while_it_is_written() {
+        let events = |log: &Log| {
+            let event = || tracing::debug!("a");
+            event();
+            log.change(Level::Info, Format::Text);
+            event();
+            log.change(Level::Message, Format::Json);
+            event();
+            tracing::info!("b");
+        };
+        let lines = lines(Level::Message, Format::Text, events);
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert_eq!(lines[0], "(info) a");
+        assert!(lines[1].contains("\"message\":\"b\""), "{lines:?}");
     }
 
     #[test]

@@ -4,8 +4,12 @@
 
 mod angel;
 mod check;
+mod check_config;
+mod configuration;
 mod daemon;
 mod defaults_file;
+mod diagnosis;
+mod doctor;
 mod fork;
 mod generate;
 mod log;
@@ -25,16 +29,18 @@ use std::env;
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 
-use crate::options::Request;
+use crate::options::{Request, Source};
 use crate::upgrade::Inheritance;
 
 fn main() -> ExitCode {
     let arguments: Vec<_> = env::args_os().collect();
     let result = match arguments.get(1) {
         Some(command) if command == "check" => check::run(&arguments[1..]),
+        Some(command) if command == "doctor" => doctor::run(&arguments[1..]),
         Some(command) if command == "playground" => playground::run(&arguments[1..]),
         Some(command) if command == "generate" => generate::run(&arguments[1..]),
         _ => run(&arguments),
@@ -47,9 +53,25 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[OsString]) -> Result<ExitCode> {
     let mut inheritance = Inheritance::accept()?;
-    let result = options::read(arguments).and_then(|request| match request {
+    let request = options::read(arguments);
+    if let Err(error) = &request
+        && options::is_check(arguments)
+    {
+        return check_config::unreadable(error);
+    }
+    let result = request.and_then(|request| match request {
         Request::Print(text) => print(&text),
-        Request::Run { options, warnings } => service::start(&options, &warnings, &mut inheritance),
+        Request::Run { options, warnings } => {
+            let source = Source {
+                arguments: arguments.to_owned(),
+                // Relative paths are read as they are where there is no working directory any more.
+                directory: env::current_dir().unwrap_or_default(),
+            };
+            if options.process.check_config {
+                return check_config::run(&options, &source.directory, &warnings);
+            }
+            service::start((Arc::new(*options), source), &warnings, &mut inheritance)
+        }
     });
     result.inspect_err(|error| inheritance.fail(error))
 }

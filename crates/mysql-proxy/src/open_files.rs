@@ -22,10 +22,21 @@ pub(crate) fn set(files: u64) -> Result<()> {
 /// How many clients can be served at once.
 pub(crate) fn clients() -> Result<usize> {
     let (soft, _) = limits()?;
-    let clients = soft.saturating_sub(OWN) / OF_A_CLIENT;
-    Ok(usize::try_from(clients).unwrap_or(usize::MAX).max(1))
+    Ok(clients_of(soft))
 }
 
-fn limits() -> Result<(u64, u64)> {
+/// How many clients so many descriptors have room for.
+pub(crate) fn clients_of(files: u64) -> usize {
+    let clients = files.saturating_sub(OWN) / OF_A_CLIENT;
+    usize::try_from(clients).unwrap_or(usize::MAX).max(1)
+}
+
+/// How many descriptors so many clients need.
+pub(crate) fn needed(clients: u64) -> u64 {
+    clients.saturating_mul(OF_A_CLIENT).saturating_add(OWN)
+}
+
+/// Of this process, the soft one and the hard one.
+pub(crate) fn limits() -> Result<(u64, u64)> {
     getrlimit(Resource::RLIMIT_NOFILE).context("cannot read the limit of open files")
 }

@@ -2,6 +2,7 @@
 //!
 //! What a value means to the program is `settings.rs`'s business; where else it may be written, `defaults_file.rs`'s.
 
+mod given;
 #[cfg(test)]
 mod limits;
 mod retired;
@@ -11,11 +12,12 @@ mod usage_error;
 mod value;
 
 use std::ffi::OsString;
+use std::iter;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use admin::{OptionOrigin, OptionValue};
-use anyhow::{Result, bail};
+use admin::OptionOrigin;
+use anyhow::{Result, anyhow, bail};
 use backend::Address;
 use clap::error::ErrorKind;
 use clap::parser::ValueSource;
@@ -23,6 +25,7 @@ use clap::{Arg, ArgAction, ArgMatches, Args, Command, CommandFactory, FromArgMat
 
 use crate::defaults_file::{DefaultsFile, Entry};
 use crate::log::{Format, Level};
+pub(crate) use crate::options::given::GivenOption;
 pub(crate) use crate::options::usage_error::one_line;
 pub(crate) use crate::options::value::{
     AddressList, AlgorithmList, NetworkList, Plugin, PluginList, Seconds, Timeout,
@@ -36,6 +39,12 @@ const VERSION: &str = concat!(
     env!("CARGO_PKG_VERSION"),
 );
 
+/// They say what to read or to print.
+const UNKNOWN_IN_FILES: [&str; 4] = ["help", "version", "defaults-file", "check-config"];
+
+/// Where several lines of a defaults file are wrong, their errors are one line.
+pub(crate) const BETWEEN_ERRORS: &str = "; and ";
+
 const EXAMPLES: &str = "\
 Examples:
   mysql-proxy --proxy-backend-addresses=db1:3306
@@ -46,6 +55,8 @@ Examples:
       The options stand in the file, under [mysql-proxy], without the dashes: log-file=/var/log/mysql-proxy.log
   mysql-proxy check script.lua
       Says what is wrong with a script, without serving anyone.
+  mysql-proxy doctor --defaults-file=/etc/mysql-proxy.cnf --login-user=monitor
+      Looks at the servers, certificates, limits and ports, and says what will not work, and what to do.
   mysql-proxy playground
       Two small servers and the proxy in front of them, to try it without any MySQL.
 
@@ -83,7 +94,7 @@ pub(crate) struct Options {
     pub(crate) compatibility: CompatibilityOptions,
     /// All of them, as they were given.
     #[arg(skip)]
-    pub(crate) values: Vec<OptionValue>,
+    pub(crate) given: Vec<GivenOption>,
 }
 
 #[derive(Debug, Args)]
@@ -447,6 +458,39 @@ pub(crate) struct OperatorOptions {
     pub(crate) debug_address: Address,
 }
 
+impl Options {
+    /// An error with the line of the defaults file that it is about, where it names an option that stands there.
+    pub(crate) fn located(&self, error: &anyhow::Error) -> anyhow::Error {
+        let text = format!("{error:#}");
+        let place = self
+            .given
+            .iter()
+            .filter(|option| option.is_named_in(&text))
+            .find_map(|option| option.place.as_ref());
+        match place {
+            Some(place) => anyhow!("{place}: {text}"),
+            None => anyhow!(text),
+        }
+    }
+}
+
+impl TlsOptions {
+    /// With relative paths that start at `directory`.
+    pub(crate) fn in_directory(&self, directory: &Path) -> Self {
+        let at = |path: &Option<PathBuf>| path.as_ref().map(|path| directory.join(path));
+        Self {
+            ssl_cert: at(&self.ssl_cert),
+            ssl_key: at(&self.ssl_key),
+            ssl_ca: at(&self.ssl_ca),
+            ssl_dir: directory.join(&self.ssl_dir),
+            server_ssl_ca: at(&self.server_ssl_ca),
+            server_ssl_cert: at(&self.server_ssl_cert),
+            server_ssl_key: at(&self.server_ssl_key),
+            ..self.clone()
+        }
+    }
+}
+
 impl OperatorOptions {
     /// Whether `--plugins` names it.
     pub(crate) fn runs(&self, plugin: Plugin) -> bool {
@@ -460,6 +504,9 @@ pub(crate) struct ProcessOptions {
     /// Read options from section [mysql-proxy] of this file; the command line wins
     #[arg(long, value_name = "FILE")]
     pub(crate) defaults_file: Option<PathBuf>,
+    /// Say what is wrong with the options and what they come to, and leave without starting
+    #[arg(long)]
+    pub(crate) check_config: bool,
     /// Run in the background, once the port is open
     #[arg(long)]
     pub(crate) daemon: bool,
@@ -519,6 +566,13 @@ pub(crate) struct CompatibilityOptions {
     proxy_fix_bug_25371: bool,
 }
 
+/// Whether the command line asks for no more than a check, which it may do with options that cannot be read.
+pub(crate) fn is_check(arguments: &[OsString]) -> bool {
+    let flags = ["--check-config", "--check-config=true", "--check-config=1"];
+    let mut arguments = arguments.iter();
+    arguments.any(|argument| flags.iter().any(|flag| argument == flag))
+}
+
 /// What the command line asks for.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -533,10 +587,28 @@ pub(crate) enum Request {
     Print(String),
 }
 
+/// Where options are from.
+#[derive(Debug, Clone)]
+pub(crate) struct Source {
+    /// The command line; its first element is the program's name.
+    pub(crate) arguments: Vec<OsString>,
+    /// Where a relative `--defaults-file` starts; empty for the working directory.
+    pub(crate) directory: PathBuf,
+}
+
 /// Reads the command line (its first element is the program's name) and the defaults file that it names.
 ///
 /// An error is one line.
 pub(crate) fn read(arguments: &[OsString]) -> Result<Request> {
+    read_from(&Source {
+        arguments: arguments.to_owned(),
+        directory: PathBuf::new(),
+    })
+}
+
+/// [`read`], also from a process that has left its first working directory.
+pub(crate) fn read_from(source: &Source) -> Result<Request> {
+    let arguments = &source.arguments;
     let matches = match command().try_get_matches_from(arguments) {
         Ok(matches) => matches,
         Err(error) if error.kind() == ErrorKind::DisplayHelp => return Ok(Request::Print(help())),
@@ -548,52 +620,47 @@ pub(crate) fn read(arguments: &[OsString]) -> Result<Request> {
     let Some(path) = matches.get_one::<PathBuf>("defaults_file") else {
         return run(&matches, &matches, Vec::new());
     };
-    let file = DefaultsFile::read(path)?;
-    let (settings, warnings) = file_arguments(path, &file, &matches)?;
+    let path = source.directory.join(path);
+    let file = DefaultsFile::read(&path)?;
+    let (settings, warnings) = file_arguments(&path, &file, &matches)?;
     let (program, given) = arguments.split_at(1);
     let merged = program.iter().chain(&settings).chain(given);
-    run(&command().try_get_matches_from(merged)?, &matches, warnings)
+    let request = run(&command().try_get_matches_from(merged)?, &matches, warnings)?;
+    Ok(match request {
+        Request::Run {
+            mut options,
+            warnings,
+        } => {
+            options.given.iter_mut().for_each(|option| {
+                option.place = option.origin.eq(&OptionOrigin::File).then(|| {
+                    let mut entries = file.entries.iter();
+                    let entry = entries.find(|entry| entry.key == option.name);
+                    let line = entry.map_or(0, |entry| entry.line);
+                    format!("{}:{line}", path.display())
+                });
+            });
+            Request::Run { options, warnings }
+        }
+        print => print,
+    })
 }
 
 /// `given` is the command line alone.
 fn run(matches: &ArgMatches, given: &ArgMatches, warnings: Vec<String>) -> Result<Request> {
     let mut options = Box::new(Options::from_arg_matches(matches)?);
-    options.values = values(matches, given);
+    options.given = given::options(&command(), matches, given);
     Ok(Request::Run { options, warnings })
 }
 
-/// Every option with its value and who said so. Secrets are not told.
-fn values(matches: &ArgMatches, given: &ArgMatches) -> Vec<OptionValue> {
-    let command = command();
-    let options = command
-        .get_arguments()
-        .filter(|option| !option.is_hide_set())
-        .filter(|option| !["help", "version"].contains(&option.get_id().as_str()));
-    let value = |option: &Arg| {
-        let id = option.get_id().as_str();
-        let texts = matches.get_raw(id)?;
-        let texts: Vec<_> = texts.map(|text| text.to_string_lossy()).collect();
-        Some(match id {
-            "admin_password" => "***".to_owned(),
-            _ => texts.join(", "),
-        })
-    };
-    let origin = |option: &Arg| {
-        let is_given = |matches: &ArgMatches| {
-            matches.value_source(option.get_id().as_str()) == Some(ValueSource::CommandLine)
-        };
-        match (is_given(given), is_given(matches)) {
-            (true, _) => OptionOrigin::CommandLine,
-            (false, true) => OptionOrigin::File,
-            (false, false) => OptionOrigin::Default,
-        }
-    };
-    let values = options.map(|option| OptionValue {
-        name: option.get_long().unwrap_or_default().to_owned(),
-        value: value(option),
-        origin: origin(option),
-    });
-    values.collect()
+/// The options that `given` stands for, as if all of them stood on the command line.
+pub(crate) fn of(given: Vec<GivenOption>) -> Result<Box<Options>> {
+    let arguments = given.iter().flat_map(GivenOption::arguments);
+    let arguments = iter::once(OsString::from("mysql-proxy")).chain(arguments);
+    let matches = command().try_get_matches_from(arguments);
+    let matches = matches.map_err(|error| anyhow!(one_line(&error)))?;
+    let mut options = Box::new(Options::from_arg_matches(&matches)?);
+    options.given = given;
+    Ok(options)
 }
 
 /// The file's entries as arguments, without those that the command line has too; and a warning for each unknown key.
@@ -604,6 +671,7 @@ fn file_arguments(
 ) -> Result<(Vec<OsString>, Vec<String>)> {
     let mut arguments = Vec::new();
     let mut warnings = Vec::new();
+    let mut errors = Vec::new();
     if !file.has_section {
         warnings.push(format!(
             "{} has no section [mysql-proxy]: nothing of it is used",
@@ -630,7 +698,7 @@ fn file_arguments(
             }
             Some(option) => {
                 if let Err(error) = parsed {
-                    bail!("{place}: {}", one_line(&error));
+                    errors.push(format!("{place}: {}", one_line(&error)));
                 }
                 if given.value_source(option.get_id().as_str()) != Some(ValueSource::CommandLine) {
                     arguments.push(argument);
@@ -638,7 +706,10 @@ fn file_arguments(
             }
         }
     }
-    Ok((arguments, warnings))
+    match errors.is_empty() {
+        true => Ok((arguments, warnings)),
+        false => bail!(errors.join(BETWEEN_ERRORS)),
+    }
 }
 
 /// The option that a key of the file names: by its long name alone, and none of those that say what to read or print.
@@ -648,8 +719,7 @@ fn file_option<'a>(command: &'a Command, key: &str) -> Option<&'a Arg> {
             .get_arguments()
             .filter(|option| option.get_long() == Some(key))
     };
-    options()
-        .find(|option| !["help", "version", "defaults-file"].contains(&option.get_id().as_str()))
+    options().find(|option| !UNKNOWN_IN_FILES.contains(&option.get_long().unwrap_or_default()))
 }
 
 /// The options as they are parsed.

@@ -6,18 +6,20 @@
 use std::mem;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use admin::Server;
 use anyhow::{Context, Result, anyhow};
 use backend::{Address, Role};
 use nix::unistd::User;
-use proxy::{Control, InheritedSockets, ListenerHandle, Proxy};
+use proxy::{InheritedSockets, ListenerHandle, Proxy};
 
+use crate::configuration::Configuration;
 use crate::daemon::Caller;
 use crate::log::{Choice, Log};
-use crate::options::{ClientSslMode, Options, Plugin, ServerProxyProtocol, TlsOptions};
+use crate::options::{Options, Source};
 use crate::pid_file::PidFile;
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::upgrade::{Inheritance, Program, Upgrade};
 use crate::{angel, complain, daemon, log, open_files, privileges, service_manager, signals, tls};
 
@@ -26,12 +28,13 @@ const SYSLOG_SOCKET: &str = "/dev/log";
 
 /// Serves until told to stop. An error is one line, which the log has too unless it is standard output.
 pub(crate) fn start(
-    options: &Options,
+    (all, source): (Arc<Options>, Source),
     warnings: &[String],
     inheritance: &mut Inheritance,
 ) -> Result<ExitCode> {
     let program = Program::current()?;
-    let mut settings = Settings::new(options)?;
+    let options = &*all;
+    let mut settings = Settings::new(options).map_err(|error| options.located(&error))?;
     let user = options
         .process
         .user
@@ -46,39 +49,20 @@ pub(crate) fn start(
     if settings.log == Choice::Syslog {
         warn_of_syslog(options);
     }
-    let operator = &options.operator;
-    let is_admin_meant = operator.admin_username.is_some() || operator.admin_lua_script.is_some();
-    if is_admin_meant && !operator.runs(Plugin::Admin) && !operator.runs(Plugin::Debug) {
-        tracing::warn!("--admin-* has no effect: --plugins does not name admin");
-    }
-    if options.pool.no_change_user {
-        tracing::warn!(
-            "--proxy-pool-no-change-user has no effect: the server authenticates every client, also on an idle connection"
-        );
-    }
+    settings::remarks(options)
+        .into_iter()
+        .for_each(|remark| tracing::warn!("{remark}"));
     warnings
         .iter()
         .for_each(|warning| tracing::warn!("{warning}"));
 
     if settings.proxy.listen.is_some() {
-        settings.proxy.tls = tls::load(&options.tls)?;
-        let is_passing = options.tls.client_ssl_mode == ClientSslMode::Passthrough;
-        if is_passing && options.script.proxy_lua_script.is_some() {
-            tracing::warn!(
-                "--client-ssl-mode=PASSTHROUGH: of clients that use TLS the script sees the connection and nothing else"
-            );
-        }
-        let has_header = options.proxy.server_proxy_protocol != ServerProxyProtocol::Off;
-        if has_header && options.script.proxy_lua_script.is_some() {
-            tracing::warn!(
-                "--server-proxy-protocol: a connection that the script gives to another client keeps the address of the \
-                 client that opened it, and the server lets that other client in as if it came from there"
-            );
-        }
+        let tls = tls::load(&options.tls);
+        settings.proxy.tls = tls.map_err(|error| options.located(&error))?;
     }
 
     let result = run(
-        options,
+        (&all, source),
         settings,
         user.as_ref(),
         &log,
@@ -94,7 +78,7 @@ pub(crate) fn start(
 }
 
 fn run(
-    all: &Options,
+    (all, source): (&Arc<Options>, Source),
     settings: Settings,
     user: Option<&User>,
     log: &Log,
@@ -105,10 +89,12 @@ fn run(
         true => daemon::detach()?,
         false => Caller::none(),
     };
-    if options.keepalive
-        && let angel::Process::Angel(code) = angel::guard(log, caller.waits(), inheritance)?
-    {
-        return Ok(code);
+    let mut is_again = false;
+    if options.keepalive {
+        match angel::guard(log, caller.waits(), inheritance)? {
+            angel::Process::Angel(code) => return Ok(code),
+            angel::Process::Worker { again } => is_again = again,
+        }
     }
     let Settings {
         proxy,
@@ -138,8 +124,8 @@ fn run(
                 servers,
                 &backends,
                 (caller, program, inheritance),
-                (log, &all.tls),
-                &pid_file,
+                (log, &pid_file),
+                (all, source, is_again),
             )
         });
     pid_file.remove();
@@ -197,8 +183,8 @@ fn serve(
     servers: Servers,
     backends: &[(Address, Role)],
     (caller, program, inheritance): (Caller, Program, &mut Inheritance),
-    (log, tls): (&Log, &TlsOptions),
-    pid_file: &PidFile,
+    (log, pid_file): (&Log, &PidFile),
+    (options, source, is_again): (&Arc<Options>, Source, bool),
 ) -> Result<()> {
     let listeners = servers.listeners();
     let Servers {
@@ -209,19 +195,26 @@ fn serve(
     let (shutdown, address) = (proxy.shutdown(), proxy.local_address());
     let upgrade = Upgrade::new(program, listeners, shutdown.clone());
     let service = proxy.into_service().context("the proxy cannot run")?;
-    let (control, tls) = (service.control(), tls.clone());
-    let has_tls = address.is_some();
-    let reload = move || {
-        if has_tls {
-            reload_tls(&control, &tls);
-        }
-    };
+    let configuration = Arc::new(Configuration::new(
+        source,
+        Arc::clone(options),
+        service.control(),
+        log.clone(),
+        operators.iter().map(Server::settings).collect(),
+    ));
+    let reloading = Arc::clone(&configuration);
+    let reload = move || reloading.reload_or_read_certificates("SIGHUP");
     let stop = move || shutdown.drain();
     let upgrade = move || upgrade.begin();
     signals::listen(log.clone(), pid_file.clone(), stop, reload, upgrade)?;
     announce(address, &operators, backends);
+    if is_again {
+        // The angel knows the options that it was started with.
+        configuration.reload_or_read_certificates("restart by the angel");
+    }
     for operator in operators {
-        let started = operator.start(service.control());
+        let configuration = Arc::clone(&configuration);
+        let started = operator.start(service.control(), configuration);
         started.context("operators cannot be served")?;
     }
     if let Some(http) = http {
@@ -241,19 +234,6 @@ fn serve(
     let control = service.control();
     service_manager::watch(move |silence| control.beats_within(silence))?;
     service.run().context("the proxy cannot run")
-}
-
-/// New connections have what the files hold now; what is wrong with them changes nothing.
-fn reload_tls(control: &Control, options: &TlsOptions) {
-    match tls::load(options) {
-        Ok(settings) => {
-            control.set_tls(settings);
-            tracing::info!("SIGHUP: certificates and keys were read again");
-        }
-        Err(error) => {
-            tracing::error!("SIGHUP: {error:#}; TLS goes on with the certificates from before");
-        }
-    }
 }
 
 fn announce(proxy: Option<String>, operators: &[Server], backends: &[(Address, Role)]) {

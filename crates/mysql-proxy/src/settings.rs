@@ -18,8 +18,9 @@ use transport::proxy_protocol::Version;
 
 use crate::log::Choice;
 use crate::options::{
-    AddressList, BalanceOption, HookErrorOption, LoadErrorOption, LogOptions, OperatorOptions,
-    Options, Plugin, PoolResetOption, ServerCompressionOption, ServerProxyProtocol,
+    AddressList, BalanceOption, ClientSslMode, HookErrorOption, LoadErrorOption, LogOptions,
+    OperatorOptions, Options, Plugin, PoolResetOption, ServerCompressionOption,
+    ServerProxyProtocol,
 };
 
 /// What clients reach when no server is named.
@@ -38,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) log: Choice,
     /// Absolute.
     pub(crate) pid_file: Option<PathBuf>,
+    /// Where relative paths start.
+    pub(crate) base: PathBuf,
 }
 
 impl Settings {
@@ -54,8 +57,41 @@ impl Settings {
                 .pid_file
                 .as_ref()
                 .map(|path| base.join(path)),
+            base,
         })
     }
+}
+
+/// What works in another way than it looks.
+pub(crate) fn remarks(options: &Options) -> Vec<&'static str> {
+    let operator = &options.operator;
+    let has_script = options.script.proxy_lua_script.is_some();
+    let is_serving = operator.runs(Plugin::Proxy) && !options.proxy.no_proxy;
+    let is_admin_meant = operator.admin_username.is_some() || operator.admin_lua_script.is_some();
+    let has_operators = operator.runs(Plugin::Admin) || operator.runs(Plugin::Debug);
+    let is_passing = options.tls.client_ssl_mode == ClientSslMode::Passthrough;
+    let has_header = options.proxy.server_proxy_protocol != ServerProxyProtocol::Off;
+    let remarks = [
+        (
+            is_admin_meant && !has_operators,
+            "--admin-* has no effect: --plugins does not name admin",
+        ),
+        (
+            options.pool.no_change_user,
+            "--proxy-pool-no-change-user has no effect: the server authenticates every client, also on an idle connection",
+        ),
+        (
+            is_serving && is_passing && has_script,
+            "--client-ssl-mode=PASSTHROUGH: of clients that use TLS the script sees the connection and nothing else",
+        ),
+        (
+            is_serving && has_header && has_script,
+            "--server-proxy-protocol: a connection that the script gives to another client keeps the address of the client \
+             that opened it, and the server lets that other client in as if it came from there",
+        ),
+    ];
+    let said = remarks.into_iter().filter(|(is_so, _)| *is_so);
+    said.map(|(_, text)| text).collect()
 }
 
 /// The given one, or what holds the directory that the program lies in: `/usr` for `/usr/bin/mysql-proxy`.
@@ -186,7 +222,6 @@ fn operators(options: &Options, base: &Path) -> Result<Vec<admin::Settings>> {
             account: account(operator, "admin")?,
             interface: Interface::Admin {
                 script: script.map(|file| base.join(file)),
-                options: options.values.clone(),
             },
         });
     }

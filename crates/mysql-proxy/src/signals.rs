@@ -1,5 +1,5 @@
-//! What the signals to a serving process do: SIGTERM and SIGINT end it, SIGHUP opens the log file again and reads
-//! certificates again, SIGUSR2 has another process take over.
+//! What the signals to a serving process do: SIGTERM and SIGINT end it, SIGHUP opens the log file again and reloads the
+//! options, SIGUSR2 has another process take over.
 
 use std::thread;
 

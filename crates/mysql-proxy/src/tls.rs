@@ -1,5 +1,7 @@
-//! TLS as the options ask for it: certificates and keys are read at the start, and again on SIGHUP.
+//! TLS as the options ask for it: certificates and keys are read at the start, and again with every reload.
 
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -16,6 +18,21 @@ use crate::options::{ClientSslMode, ServerSslMode, TlsOptions};
 /// # Errors
 /// One line that names the option.
 pub(crate) fn load(options: &TlsOptions) -> Result<TlsSettings> {
+    load_with(options, own_certificate)
+}
+
+/// [`load`], where nothing is to be written.
+pub(crate) fn check(options: &TlsOptions) -> Result<TlsSettings> {
+    load_with(options, |options| {
+        let given = given_certificate(options)?;
+        given.map_or_else(|| Ok(generated_key_pair(None)?), Ok)
+    })
+}
+
+fn load_with(
+    options: &TlsOptions,
+    own_certificate: fn(&TlsOptions) -> Result<KeyPair>,
+) -> Result<TlsSettings> {
     let strength = strength(options)?;
     let client_mode = match options.client_ssl_mode {
         ClientSslMode::Disabled => ClientTlsMode::Disabled,
@@ -51,7 +68,21 @@ pub(crate) fn load(options: &TlsOptions) -> Result<TlsSettings> {
         server_mode,
         acceptor,
         connector,
+        server_fingerprint: server_fingerprint(options),
     })
+}
+
+/// Of the texts and of the files' contents. A file that cannot be read was an error before.
+fn server_fingerprint(options: &TlsOptions) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    let mode = options.server_ssl_mode as u8;
+    (mode, &options.ssl_cipher, &options.tls_version).hash(&mut hasher);
+    for path in [&options.server_ssl_ca, &options.server_ssl_cert] {
+        path.as_ref()
+            .map(|path| fs::read(path).ok())
+            .hash(&mut hasher);
+    }
+    hasher.finish()
 }
 
 fn server_side(options: &TlsOptions) -> Result<(ServerTlsMode, ServerVerification)> {
@@ -73,11 +104,7 @@ fn server_side(options: &TlsOptions) -> Result<(ServerTlsMode, ServerVerificatio
 
 /// The one that is given, else one that is made.
 fn own_certificate(options: &TlsOptions) -> Result<KeyPair> {
-    let given = given_pair(
-        ("--ssl-cert", &options.ssl_cert),
-        ("--ssl-key", &options.ssl_key),
-    )?;
-    if let Some(pair) = given {
+    if let Some(pair) = given_certificate(options)? {
         return Ok(pair);
     }
     let directory = &options.ssl_dir;
@@ -88,6 +115,13 @@ fn own_certificate(options: &TlsOptions) -> Result<KeyPair> {
         );
         generated_key_pair(None).context("no certificate for clients")
     })
+}
+
+fn given_certificate(options: &TlsOptions) -> Result<Option<KeyPair>> {
+    given_pair(
+        ("--ssl-cert", &options.ssl_cert),
+        ("--ssl-key", &options.ssl_key),
+    )
 }
 
 /// Both files or none.

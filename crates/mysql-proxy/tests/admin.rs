@@ -193,15 +193,15 @@ fn settings_are_shown_with_their_origin_and_without_secrets() {
     };
     assert_eq!(
         setting(&mut operator, "event-threads"),
-        ["event-threads", "2", "command line"]
+        ["event-threads", "2", "command line", "NULL"]
     );
     assert_eq!(
         setting(&mut operator, "proxy-balance"),
-        ["proxy-balance", "round-robin", "default"]
+        ["proxy-balance", "round-robin", "default", "NULL"]
     );
     assert_eq!(
         setting(&mut operator, "admin-password"),
-        ["admin-password", "***", "command line"]
+        ["admin-password", "***", "command line", "NULL"]
     );
     assert!(!proxy.log().join("\n").contains("secret"));
 }

@@ -467,7 +467,7 @@ fn sighup_reads_certificates_again_and_a_bad_file_changes_nothing() {
 
     fs::write(&certificate, "no certificate").expect("the directory is ours");
     proxy.signal(Signal::SIGHUP);
-    proxy.wait_for_log("TLS goes on with the certificates from before", DEADLINE);
+    proxy.wait_for_log("nothing has changed; correct it and reload again", DEADLINE);
     assert!(verify(&certificates));
 
     let other = Certificates::new();

@@ -72,7 +72,7 @@ fn pages_and_completions_name_every_option() {
         let escaped = option.replace('-', "\\-");
         assert!(page.contains(&escaped), "{option}");
     }
-    for command in ["check", "playground", "generate"] {
+    for command in ["check", "doctor", "playground", "generate"] {
         assert!(
             directory
                 .file("man")

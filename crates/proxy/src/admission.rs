@@ -44,6 +44,17 @@ impl Admission {
         }
     }
 
+    /// From now on these settings count. Addresses are not forgotten for a rate that stays.
+    pub(crate) fn change(&mut self, settings: &Settings) {
+        let fresh = Self::new(settings);
+        let rate = |admission: &Self| admission.rate.as_ref().map(|(rate, _)| *rate);
+        if rate(self) != rate(&fresh) {
+            self.rate = fresh.rate;
+        }
+        self.connections_max = fresh.connections_max;
+        self.relays = fresh.relays;
+    }
+
     /// Why a client is turned away, if it is, while `clients` are served. `peer` is `None` for a Unix socket.
     pub(crate) fn refusal(&mut self, peer: Option<SocketAddr>, clients: usize) -> Option<Refusal> {
         self.room(clients).or_else(|| self.rate(peer?))
@@ -158,6 +169,22 @@ mod tests {
         assert!(refused("2001:db8::2", 9) >= 8, "it is the same network");
         assert_eq!(refused("2001:db8:0:1::2", 3), 0);
         assert_eq!(refused("203.0.113.7", 99), 0, "relays come often");
+    }
+
+    #[test]
+    fn settings_change_between_two_clients() {
+        let mut settings = Settings::new(None, Vec::new());
+        settings.connection_rate_max = NonZeroU32::new(1);
+        let mut admission = Admission::new(&settings);
+        let client = peer("192.0.2.1");
+        assert!(admission.refusal(client, 5).is_none());
+        settings.connections_max = 7;
+        admission.change(&settings);
+        assert!(admission.refusal(client, 5).is_some(), "it is remembered");
+        settings.connection_rate_max = None;
+        admission.change(&settings);
+        assert!(admission.refusal(client, 5).is_none());
+        assert!(admission.refusal(client, 7).is_some());
     }
 
     #[test]

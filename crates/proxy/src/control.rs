@@ -12,16 +12,17 @@ use tracing::{info, warn};
 
 use crate::counters::{Status, Work, WorkerReport};
 use crate::digests::DigestReport;
+use crate::live::{Live, ReloadError};
 use crate::register::SessionReport;
 use crate::scripts::SharedState;
 use crate::session::Context;
 use crate::session::script::{endpoint, views};
+use crate::settings::Settings;
 use crate::shutdown::{Phase, Shutdown};
-use crate::tls::TlsSettings;
 
 /// A handle to a running proxy.
 #[derive(Debug, Clone)]
-pub struct Control(Arc<Context>);
+pub struct Control(Arc<Live>);
 
 /// One version of a script in one Lua state.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,8 +36,8 @@ pub struct ScriptReport {
 }
 
 impl Control {
-    pub(crate) fn new(context: Arc<Context>) -> Self {
-        Self(context)
+    pub(crate) fn new(live: Arc<Live>) -> Self {
+        Self(live)
     }
 
     /// All backends, those that were removed included.
@@ -86,9 +87,43 @@ impl Control {
         self.0.shutdown.kill(id)
     }
 
-    /// What connections from now on do for TLS.
-    pub fn set_tls(&self, tls: TlsSettings) {
-        self.0.set_tls(tls);
+    /// Connections from now on have these settings; where the proxy listens and its threads stay what they are. What became
+    /// of each backend whose place in the settings changed, in words.
+    ///
+    /// # Errors
+    /// Nothing has changed.
+    pub fn reload(&self, settings: Settings) -> Result<Vec<String>, ReloadError> {
+        self.0.reload(settings)
+    }
+
+    /// What the settings say of a backend.
+    pub fn standing(&self, backend: &Backend) -> Standing {
+        let context = self.0.context();
+        let name = backend.address().to_string();
+        let mut configured = context.settings.backends.iter();
+        match configured.find(|(address, _)| address.to_string() == name) {
+            None => Standing::Unnamed,
+            Some((_, role))
+                if backend.role() == *role && backend.availability() == Availability::InService =>
+            {
+                Standing::AsNamed
+            }
+            Some(_) => Standing::Otherwise,
+        }
+    }
+
+    /// Backends that the settings name and that were removed since.
+    pub fn missing_backends(&self) -> Vec<String> {
+        let (context, all) = (self.0.context(), self.0.backends.all());
+        let is_there = |name: &str| {
+            all.iter().any(|backend| {
+                backend.availability() != Availability::Removed
+                    && backend.address().to_string() == name
+            })
+        };
+        let names = context.settings.backends.iter();
+        let names = names.map(|(address, _)| address.to_string());
+        names.filter(|name| !is_there(name)).collect()
     }
 
     /// The process was told to end.
@@ -131,7 +166,8 @@ impl Control {
     /// The latest versions of all scripts, in each state.
     pub async fn scripts(&self) -> Vec<ScriptReport> {
         let mut reports = Vec::new();
-        let states = self.0.scripts.iter().flat_map(|scripts| scripts.states());
+        let context = self.0.context();
+        let states = context.scripts.iter().flat_map(|scripts| scripts.states());
         for (index, state) in states.enumerate() {
             let versions = state.with(|state| state.reports()).await;
             let report = |(script, version)| ScriptReport {
@@ -154,14 +190,16 @@ impl Control {
         source: ScriptSource<'_>,
         client: OperatorConnection,
     ) -> Result<Option<OperatorScript>, LoadError> {
-        let Some(scripts) = &self.0.scripts else {
+        let context = self.0.context();
+        let Some(scripts) = &context.scripts else {
             return Ok(None);
         };
         let id = scripts.connection_id();
         let Some(state) = scripts.states().next() else {
             return Ok(None);
         };
-        let mut connection = Box::new(client.into_connection(id, &self.0.backends));
+        let mut connection =
+            Box::new(client.into_connection(id, &context.backends, context.generation.number));
         let loaded = match source {
             ScriptSource::File(path) => {
                 let open = state.with(|state| state.open(path, &mut connection));
@@ -174,11 +212,22 @@ impl Control {
             }
         };
         Ok((loaded == Loaded::Scripted).then(|| OperatorScript {
-            context: Arc::clone(&self.0),
+            context: Arc::clone(&context),
             state,
             connection,
         }))
     }
+}
+
+/// What the settings say of a backend that there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// They name it, and it is as they say.
+    AsNamed,
+    /// They name it, and the operator has changed it since.
+    Otherwise,
+    /// They do not name it.
+    Unnamed,
 }
 
 /// Where a script is.
@@ -209,7 +258,7 @@ pub struct OperatorConnection {
 }
 
 impl OperatorConnection {
-    fn into_connection(self, id: u64, backends: &Backends) -> Connection {
+    fn into_connection(self, id: u64, backends: &Backends, generation: u64) -> Connection {
         Connection {
             id,
             client: Peer {
@@ -221,7 +270,7 @@ impl OperatorConnection {
                 }),
                 ..Peer::default()
             },
-            backends: views(backends),
+            backends: views(backends, generation),
             capabilities: self.capabilities,
             hold: Hold::Pinned("the connection is an operator's"),
             ..Connection::default()
@@ -251,7 +300,7 @@ impl OperatorScript {
     /// Asks `read_query`. `packet` is the command byte and the body.
     pub async fn read_query(&mut self, packet: &[u8]) -> ScriptAnswer {
         let connection = &mut self.connection;
-        connection.backends = views(&self.context.backends);
+        connection.backends = views(&self.context.backends, self.context.generation.number);
         let hook = Hook::ReadQuery(packet);
         match self.state.with(|state| state.call(connection, hook)).await {
             Decision::Default => ScriptAnswer::Nothing,

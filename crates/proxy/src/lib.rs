@@ -9,6 +9,7 @@
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
 //! * [`counters`]: what was done so far, in numbers; [`digests`]: what statements cost
+//! * [`live`]: what a running proxy can change
 //! * [`register`]: what others may know of a session, [`shutdown`]: how sessions are told to end
 //! * [`tls`]: where TLS is spoken; [`compression`]: where the compressed protocol is
 //! * [`buffer`], [`timer`]: what sessions hold while they wait, and for how long
@@ -22,6 +23,7 @@ mod digests;
 mod inherited_sockets;
 pub mod limits;
 mod listener;
+mod live;
 mod register;
 mod scripts;
 mod session;
@@ -44,21 +46,23 @@ use std::time::Duration;
 use backend::{Backends, pool, probe};
 pub use compression::{CompressionSettings, ServerCompression};
 pub use control::{
-    Control, OperatorConnection, OperatorScript, ScriptAnswer, ScriptReport, ScriptSource,
+    Control, OperatorConnection, OperatorScript, ScriptAnswer, ScriptReport, ScriptSource, Standing,
 };
 pub use counters::{BackendWork, DURATION_BUCKETS, Durations, Status, Work, WorkerReport};
 pub use digests::DigestReport;
 pub use inherited_sockets::InheritedSockets;
 pub use listener::{AsyncListener, BindError, Listener, ListenerHandle};
+pub use live::ReloadError;
 pub use register::{Activity, SessionReport};
 pub use script::HookReport;
 pub use scripts::ScriptSettings;
 pub use settings::{PoolReset, Settings};
 pub use shutdown::Shutdown;
-pub use tls::{ClientTlsMode, ServerTlsMode, TlsSettings};
+pub use tls::{ClientTlsMode, ServerTlsMode, TlsSettings, server_name};
 use tokio::time::timeout;
 use tracing::info;
 
+use crate::live::Live;
 use crate::scripts::Scripts;
 use crate::session::Context;
 use crate::worker::Workers;
@@ -81,7 +85,7 @@ pub struct Proxy {
 /// A proxy that is ready to serve.
 #[derive(Debug)]
 pub struct Service {
-    context: Arc<Context>,
+    live: Arc<Live>,
     listener: Option<Listener>,
 }
 
@@ -126,23 +130,18 @@ impl Proxy {
             shutdown,
         } = self;
         let backends = Backends::new(settings.backends.iter().cloned(), settings.balance);
-        let scripts = match settings.script.clone() {
-            Some(mut script) => {
-                let shutdown = shutdown.clone();
-                script.options.shutdown = script::Shutdown::new(move || shutdown.drain());
-                Some(Scripts::new(script).map_err(io::Error::other)?)
-            }
-            None => None,
-        };
-        let context = Arc::new(Context::new(settings, backends, shutdown, scripts));
-        Ok(Service { context, listener })
+        let scripts = settings.script.as_ref();
+        let scripts = scripts.map(|script| Scripts::start(script, &shutdown));
+        let context = Context::new(settings, backends, shutdown, scripts.transpose()?);
+        let live = Arc::new(Live::new(Arc::new(context)));
+        Ok(Service { live, listener })
     }
 }
 
 impl Service {
     /// For those who watch and steer it.
     pub fn control(&self) -> Control {
-        Control::new(Arc::clone(&self.context))
+        Control::new(Arc::clone(&self.live))
     }
 
     /// Serves until [`Shutdown::drain`] was called and the last session ended, at the latest when `shutdown_timeout` and
@@ -152,32 +151,32 @@ impl Service {
     /// # Errors
     /// The system gives no thread or no event queue.
     pub fn run(self) -> io::Result<()> {
-        let Self { context, listener } = self;
-        let workers = Workers::start(&context)?;
+        let Self { live, listener } = self;
+        let workers = Workers::start(live.context().settings.workers, &live.counters)?;
         let runtime = worker::runtime()?;
         let (stop, stopped) = UnixStream::pair()?;
         thread::scope(|scope| {
             let acceptor = thread::Builder::new().name("acceptor".to_owned());
             let acceptor = acceptor.spawn_scoped(scope, || {
                 if let Some(listener) = &listener {
-                    listener.accept_into(&workers, &context, &stopped);
+                    listener.accept_into(&workers, &live, &stopped);
                 }
                 // Whoever comes from now on is refused by the system, or another process's client.
                 drop(listener);
             })?;
             runtime.block_on(async {
-                tokio::spawn(watch_backends(Arc::clone(&context)));
+                tokio::spawn(watch_backends(Arc::clone(&live)));
                 tokio::select! {
-                    () = context.shutdown.draining() => {}
-                    () = context.shutdown.handed_over() => {}
+                    () = live.shutdown.draining() => {}
+                    () = live.shutdown.handed_over() => {}
                 }
             });
             drop(stop);
             // The last client that it accepted is on its way to a worker. A panic of it is in the log.
             let _ = acceptor.join();
             runtime.block_on(async {
-                see_off(&context).await;
-                drain(&context).await;
+                see_off(&live.context()).await;
+                drain(&live.context()).await;
             });
             // A look-up of a name may still be blocked, for as long as the resolver likes.
             runtime.shutdown_background();
@@ -187,21 +186,21 @@ impl Service {
 }
 
 /// Those that are added later, too.
-async fn watch_backends(context: Arc<Context>) {
-    let header: Arc<[u8]> = context.settings.own_header().into();
+async fn watch_backends(live: Arc<Live>) {
     let mut watched = 0;
     loop {
-        for backend in &context.backends.all()[watched..] {
-            let timeouts = context.settings.backend_timeouts();
-            tokio::spawn(probe::watch(
-                Arc::clone(backend),
-                timeouts,
-                Arc::clone(&header),
-            ));
+        for backend in &live.backends.all()[watched..] {
+            let live = Arc::clone(&live);
+            let settings = move || {
+                let context = live.context();
+                let settings = &context.settings;
+                (settings.backend_timeouts(), settings.own_header())
+            };
+            tokio::spawn(probe::watch(Arc::clone(backend), settings));
             tokio::spawn(pool::watch(Arc::clone(backend)));
             watched += 1;
         }
-        context.backends.added().await;
+        live.backends.added().await;
     }
 }
 

@@ -24,7 +24,7 @@ use tracing::{debug, warn};
 
 use crate::admission::Admission;
 use crate::inherited_sockets::InheritedSockets;
-use crate::session::Context;
+use crate::live::Live;
 use crate::session::error::Refusal;
 use crate::worker::{Dealt, Workers};
 
@@ -219,14 +219,20 @@ impl Listener {
     }
 
     /// Deals clients to workers until the other end of `stop` is closed. Blocks: it has a thread of its own.
-    pub(crate) fn accept_into(&self, workers: &Workers, context: &Context, stop: &StdUnixStream) {
-        let (shutdown, counters) = (&context.shutdown, &context.counters);
+    pub(crate) fn accept_into(&self, workers: &Workers, live: &Live, stop: &StdUnixStream) {
+        let (shutdown, counters) = (&live.shutdown, &live.counters);
+        let mut context = live.context();
         let mut admission = Admission::new(&context.settings);
         let mut is_short = false;
         while self.wait_for_client(stop) {
             match self.accept() {
                 Ok(accepted) => {
                     is_short = false;
+                    let latest = live.context();
+                    if !Arc::ptr_eq(&latest, &context) {
+                        context = latest;
+                        admission.change(&context.settings);
+                    }
                     let clients = shutdown.clients();
                     if let Some(refusal) = admission.refusal(accepted.peer, clients) {
                         counters.refused();
@@ -235,7 +241,12 @@ impl Listener {
                     }
                     counters.accepted();
                     let ticket = shutdown.ticket();
-                    deal(workers, Dealt { accepted, ticket }, stop);
+                    let dealt = Dealt {
+                        accepted,
+                        ticket,
+                        context: Arc::clone(&context),
+                    };
+                    deal(workers, dealt, stop);
                 }
                 Err(error) if is_shortage(error) => {
                     if !is_short {

@@ -2,14 +2,16 @@
 //! blocks on it: who has to wait, waits asynchronously while others are served.
 
 use std::fmt;
+use std::io;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use script::{Options, State};
 use tracing::{error, warn};
 
+use crate::shutdown::Shutdown;
 use crate::turn::Turns;
 
 /// What a script needs to know beside its own options.
@@ -40,11 +42,17 @@ impl ScriptSettings {
     }
 }
 
-/// All states.
+/// All states, with the settings that some sessions began with.
 pub(crate) struct Scripts {
     pub(crate) settings: ScriptSettings,
-    states: Vec<Mutex<SharedState>>,
+    shared: Arc<States>,
+}
+
+struct States {
+    list: Vec<Mutex<SharedState>>,
     next_connection: AtomicU64,
+    /// The latest. A state has them from the next connection that is opened in it.
+    options: RwLock<Arc<Options>>,
 }
 
 /// A state, as the sessions that belong to it have it.
@@ -54,18 +62,56 @@ impl Scripts {
     /// Reads no script: that is done when a client connects.
     pub(crate) fn new(settings: ScriptSettings) -> Result<Self, script::StateError> {
         let states = (0..settings.states.get())
-            .map(|_| create(&settings).map(Mutex::new))
+            .map(|_| create(settings.options.clone()).map(Mutex::new))
             .collect::<Result<_, _>>()?;
+        let shared = States {
+            list: states,
+            next_connection: AtomicU64::new(1),
+            options: RwLock::new(Arc::new(settings.options.clone())),
+        };
         Ok(Self {
             settings,
-            states,
-            next_connection: AtomicU64::new(1),
+            shared: Arc::new(shared),
         })
+    }
+
+    /// The same, for scripts that may end the proxy.
+    pub(crate) fn start(settings: &ScriptSettings, shutdown: &Shutdown) -> io::Result<Self> {
+        let (mut settings, shutdown) = (settings.clone(), shutdown.clone());
+        settings.options.shutdown = script::Shutdown::new(move || shutdown.drain());
+        Self::new(settings).map_err(io::Error::other)
+    }
+
+    /// The same states. What they were made with stays: their number, `proxy.shared` and where modules are.
+    pub(crate) fn with(&self, settings: &ScriptSettings) -> Self {
+        let mut settings = settings.clone();
+        settings.states = self.settings.states;
+        settings.options = self.settings.options.adopting(&settings.options);
+        let mut options = self
+            .shared
+            .options
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *options = Arc::new(settings.options.clone());
+        drop(options);
+        let shared = Arc::clone(&self.shared);
+        Self { settings, shared }
+    }
+
+    /// New clients have none any more.
+    pub(crate) fn without_script(&self) -> Self {
+        Self {
+            settings: ScriptSettings {
+                script: None,
+                ..self.settings.clone()
+            },
+            shared: Arc::clone(&self.shared),
+        }
     }
 
     /// Names a connection in its state.
     pub(crate) fn connection_id(&self) -> u64 {
-        self.next_connection.fetch_add(1, Ordering::Relaxed)
+        self.shared.next_connection.fetch_add(1, Ordering::Relaxed)
     }
 
     /// The state for a new connection that `worker` serves, one of so many `workers`. A state that is worn out keeps the
@@ -76,9 +122,15 @@ impl Scripts {
         worker: usize,
         workers: NonZeroUsize,
     ) -> SharedState {
-        let place = &self.states[place(self.states.len(), connection_id, worker, workers)];
+        let list = &self.shared.list;
+        let place = &list[place(list.len(), connection_id, worker, workers)];
         let state = Arc::clone(&place.lock().unwrap_or_else(PoisonError::into_inner));
-        match state.with(|state| state.is_worn_out()).await {
+        let options = self.shared.options();
+        let adopt = |state: &mut State| {
+            state.adopt(&options);
+            state.is_worn_out()
+        };
+        match state.with(adopt).await {
             false => state,
             true => self.replace(place, &state),
         }
@@ -89,19 +141,21 @@ impl Scripts {
         let lock = |place: &Mutex<SharedState>| {
             Arc::clone(&place.lock().unwrap_or_else(PoisonError::into_inner))
         };
-        self.states.iter().map(lock)
+        self.shared.list.iter().map(lock)
     }
 
     fn replace(&self, place: &Mutex<SharedState>, worn_out: &SharedState) -> SharedState {
         let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
         // Unless somebody else was here first.
         if Arc::ptr_eq(&place, worn_out) {
-            match create(&self.settings) {
+            let options = self.shared.options();
+            let memory_limit = options.memory_limit;
+            match create(Options::clone(&options)) {
                 Ok(fresh) => {
                     warn!(
                         "a Lua state has used up --lua-memory-limit={}: new connections get a fresh one, with the script \
                          loaded anew; the old one ends with its last connection",
-                        self.settings.options.memory_limit
+                        memory_limit
                     );
                     *place = fresh;
                 }
@@ -120,8 +174,14 @@ fn place(states: usize, connection_id: u64, worker: usize, workers: NonZeroUsize
     first + workers.get() * (connection_id % own) as usize
 }
 
-fn create(settings: &ScriptSettings) -> Result<SharedState, script::StateError> {
-    Ok(Arc::new(Turns::new(State::new(settings.options.clone())?)))
+impl States {
+    fn options(&self) -> Arc<Options> {
+        Arc::clone(&self.options.read().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn create(options: Options) -> Result<SharedState, script::StateError> {
+    Ok(Arc::new(Turns::new(State::new(options)?)))
 }
 
 impl fmt::Debug for Scripts {

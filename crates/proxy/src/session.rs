@@ -37,7 +37,7 @@ mod synchronise;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use std::task::Poll;
 
 use backend::{Backends, Stream};
@@ -48,11 +48,11 @@ use tracing::{debug, info, warn};
 
 use crate::counters::Counters;
 use crate::digests::Digests;
+use crate::live::Generation;
 use crate::register::Registration;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shutdown::{Phase, Shutdown};
-use crate::tls::TlsSettings;
 use connect::NoBackend;
 use error::{Party, Refusal, SessionError};
 use link::Link;
@@ -61,20 +61,19 @@ use origin::Origin;
 use protocol::response::error_code;
 use script::Script;
 
-/// What all sessions of a proxy share.
+/// What sessions share that began with the same settings. All but these and the script's are the whole proxy's.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) settings: Settings,
-    pub(crate) backends: Backends,
+    pub(crate) generation: Arc<Generation>,
+    pub(crate) backends: Arc<Backends>,
     pub(crate) shutdown: Shutdown,
-    pub(crate) counters: Counters,
-    pub(crate) digests: Digests,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) digests: Arc<Digests>,
     /// `None` where nobody has a script.
     pub(crate) scripts: Option<Scripts>,
-    /// For connections to come.
-    tls: RwLock<Arc<TlsSettings>>,
     /// For clients in plain whose password a backend wants to see. Made when the first one comes.
-    password_key: OnceCell<Arc<PasswordKey>>,
+    password_key: Arc<OnceCell<Arc<PasswordKey>>>,
 }
 
 impl Context {
@@ -84,24 +83,38 @@ impl Context {
         shutdown: Shutdown,
         scripts: Option<Scripts>,
     ) -> Self {
+        let backends = Arc::new(backends);
         Self {
-            tls: RwLock::new(Arc::new(settings.tls.clone())),
-            counters: Counters::new(settings.workers.get()),
-            digests: Digests::new(settings.workers.get(), settings.digest_bytes_max),
+            counters: Arc::new(Counters::new(settings.workers.get())),
+            digests: Arc::new(Digests::new(
+                settings.workers.get(),
+                settings.digest_bytes_max,
+            )),
             settings,
+            generation: Generation::first(&backends),
             backends,
             shutdown,
             scripts,
-            password_key: OnceCell::new(),
+            password_key: Arc::default(),
         }
     }
 
-    pub(crate) fn tls(&self) -> Arc<TlsSettings> {
-        Arc::clone(&self.tls.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    pub(crate) fn set_tls(&self, tls: TlsSettings) {
-        *self.tls.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(tls);
+    /// The same proxy with other settings.
+    pub(crate) fn with(&self, settings: Settings, scripts: Option<Scripts>) -> Self {
+        let is_another = settings.are_connections_others(&self.settings);
+        Self {
+            settings,
+            generation: match is_another {
+                true => self.generation.next(),
+                false => Arc::clone(&self.generation),
+            },
+            backends: Arc::clone(&self.backends),
+            shutdown: self.shutdown.clone(),
+            counters: Arc::clone(&self.counters),
+            digests: Arc::clone(&self.digests),
+            scripts,
+            password_key: Arc::clone(&self.password_key),
+        }
     }
 
     async fn password_key(&self) -> Result<Arc<PasswordKey>, RsaPasswordError> {

@@ -22,7 +22,7 @@ pub enum PoolReset {
     Never,
 }
 
-/// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. Immutable once bound.
+/// Everything that [`Proxy::bind`](crate::Proxy::bind) takes. [`Control::reload`](crate::Control::reload) exchanges them.
 #[derive(Debug, Clone)]
 pub struct Settings {
     /// Where clients connect to; `None` for nowhere: then the proxy waits to be told to stop.
@@ -65,7 +65,7 @@ pub struct Settings {
     pub digest_bytes_max: usize,
     /// `None` where nobody has a script.
     pub script: Option<ScriptSettings>,
-    /// Where TLS is spoken, at first: [`Control::set_tls`](crate::Control::set_tls) changes it.
+    /// Where TLS is spoken.
     pub tls: TlsSettings,
     /// Where the compressed protocol is spoken.
     pub compression: CompressionSettings,
@@ -105,6 +105,19 @@ impl Settings {
     pub(crate) fn own_header(&self) -> Vec<u8> {
         let version = self.server_proxy_protocol;
         version.map_or_else(Vec::new, |version| Header::Local.encode(version))
+    }
+
+    /// Connections to servers are others than with `before`: of another kind, or to servers that are not named any more.
+    pub(crate) fn are_connections_others(&self, before: &Self) -> bool {
+        let names = |(address, _): &(Address, Role)| {
+            let mut backends = self.backends.iter();
+            backends.any(|(known, _)| known == address)
+        };
+        !before.backends.iter().all(names)
+            || self.server_proxy_protocol != before.server_proxy_protocol
+            || self.compression.server != before.compression.server
+            || self.tls.server_mode != before.tls.server_mode
+            || self.tls.server_fingerprint != before.tls.server_fingerprint
     }
 
     pub(crate) fn backend_timeouts(&self) -> Timeouts {

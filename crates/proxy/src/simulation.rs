@@ -80,7 +80,7 @@ async fn run(plan: Plan, trace: &Trace, directory: &Path) {
         .iter()
         .map(|server| tokio::spawn(Arc::clone(server).run(Arc::clone(&world))))
         .collect();
-    let watch = tokio::spawn(crate::watch_backends(Arc::clone(&world.context)));
+    let watch = tokio::spawn(crate::watch_backends(Arc::clone(&world.live)));
     let operator = tokio::spawn(operator::run(Arc::clone(&world)));
     let mut clients = JoinSet::new();
     for number in 0..world.plan.clients {
@@ -151,9 +151,9 @@ async fn taken_back(world: &Arc<World>) {
 }
 
 async fn drain(world: &Arc<World>) {
-    let shutdown = &world.context.shutdown;
+    let shutdown = &world.live.shutdown;
     world.drain();
-    crate::drain(&world.context).await;
+    crate::drain(&world.live.context()).await;
     if shutdown.clients() > 0 {
         let left = shutdown.sessions();
         world
@@ -164,7 +164,7 @@ async fn drain(world: &Arc<World>) {
 
 async fn nothing_is_left(world: &Arc<World>, own_tasks: usize) {
     let wrong = |what: String| world.trace.wrong(what);
-    let context = &world.context;
+    let context = &world.live;
     if !context.shutdown.sessions().is_empty() {
         wrong(format!(
             "left in the register: {:?}",
@@ -186,6 +186,20 @@ async fn nothing_is_left(world: &Arc<World>, own_tasks: usize) {
         if clients > 0 || waiting > 0 || (idle > 0 && !world.plan.script.is_sharing()) {
             wrong(format!(
                 "{}: {clients} clients, {waiting} wait, {idle} idle",
+                backend.address()
+            ));
+        }
+        // Those of earlier generations went with the last session that could have used them.
+        let generation = world.live.context().generation.number;
+        backend.pool().forget(generation);
+        if !backend
+            .pool()
+            .idle_by_user()
+            .iter()
+            .all(|(_, idle)| *idle == 0)
+        {
+            wrong(format!(
+                "{}: an idle connection of before a reload",
                 backend.address()
             ));
         }

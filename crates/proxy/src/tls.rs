@@ -48,6 +48,8 @@ pub struct TlsSettings {
     pub acceptor: Option<TlsAcceptor>,
     /// Whose certificates count; without one backends are spoken to in plain.
     pub connector: Option<TlsConnector>,
+    /// Of what `connector` was made of: where it differs, other servers are trusted, or are shown another certificate.
+    pub server_fingerprint: u64,
 }
 
 impl TlsSettings {
@@ -103,7 +105,7 @@ impl TlsSettings {
 }
 
 /// The host that a backend's certificate has to be for. A Unix socket's never needs one.
-pub(crate) fn server_name(address: &Address) -> Option<ServerName<'static>> {
+pub fn server_name(address: &Address) -> Option<ServerName<'static>> {
     match address.target() {
         Target::Ip(ip, _) => Some(ServerName::IpAddress((*ip).into())),
         Target::Name(name, _) => {

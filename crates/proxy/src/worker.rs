@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::io;
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,7 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tracing::warn;
 
+use crate::counters::Counters;
 use crate::listener::Accepted;
 use crate::session::{self, Context};
 use crate::shutdown::Ticket;
@@ -35,6 +37,8 @@ pub(crate) struct Workers {
 pub(crate) struct Dealt {
     pub(crate) accepted: Accepted,
     pub(crate) ticket: Ticket,
+    /// What it was let in with.
+    pub(crate) context: Arc<Context>,
 }
 
 #[derive(Debug)]
@@ -51,12 +55,10 @@ struct SessionCount {
 }
 
 impl Workers {
-    pub(crate) fn start(context: &Arc<Context>) -> io::Result<Self> {
+    pub(crate) fn start(count: NonZeroUsize, counters: &Arc<Counters>) -> io::Result<Self> {
         let (alive, ended) = channel();
-        let start = |index| Worker::start(index, Arc::clone(context), alive.clone());
-        let list = (0..context.settings.workers.get())
-            .map(start)
-            .collect::<io::Result<_>>()?;
+        let start = |index| Worker::start(index, Arc::clone(counters), alive.clone());
+        let list = (0..count.get()).map(start).collect::<io::Result<_>>()?;
         Ok(Self {
             list,
             ended: Mutex::new(ended),
@@ -102,7 +104,7 @@ impl Drop for Workers {
 
 impl Worker {
     /// The thread keeps `alive` to its end.
-    fn start(index: usize, context: Arc<Context>, alive: Sender<Infallible>) -> io::Result<Self> {
+    fn start(index: usize, counters: Arc<Counters>, alive: Sender<Infallible>) -> io::Result<Self> {
         let (queue, accepted) = mpsc::channel(QUEUE);
         let sessions = Arc::new(AtomicUsize::new(0));
         let counter = Arc::clone(&sessions);
@@ -111,10 +113,9 @@ impl Worker {
             .name(format!("worker-{index}"))
             .spawn(move || {
                 runtime.block_on(async {
-                    let served = serve(index, accepted, counter, Arc::clone(&context));
                     tokio::select! {
-                        () = served => {}
-                        () = context.counters.beat(index) => {}
+                        () = serve(index, accepted, counter) => {}
+                        () = counters.beat(index) => {}
                     }
                 });
                 // A look-up of a name may still be blocked, for as long as the resolver likes.
@@ -133,14 +134,13 @@ pub(crate) fn runtime() -> io::Result<Runtime> {
     Builder::new_current_thread().enable_all().build()
 }
 
-async fn serve(
-    index: usize,
-    mut queue: mpsc::Receiver<Dealt>,
-    sessions: Arc<AtomicUsize>,
-    context: Arc<Context>,
-) {
+async fn serve(index: usize, mut queue: mpsc::Receiver<Dealt>, sessions: Arc<AtomicUsize>) {
     while let Some(dealt) = queue.recv().await {
-        let Dealt { accepted, ticket } = dealt;
+        let Dealt {
+            accepted,
+            ticket,
+            context,
+        } = dealt;
         let count = SessionCount {
             worker: Arc::clone(&sessions),
             context: Arc::clone(&context),
@@ -149,7 +149,7 @@ async fn serve(
         let peer = accepted.peer;
         match accepted.into_stream() {
             Ok(client) => {
-                let session = session::run(client, peer, Arc::clone(&context), index);
+                let session = session::run(client, peer, context, index);
                 tokio::spawn(counted(session, count));
             }
             Err(error) => warn!("cannot serve a client: {error}; it was closed"),

@@ -75,6 +75,17 @@ impl Options {
             logged_faults: Arc::default(),
         }
     }
+
+    /// These, with what [`State::adopt`] takes over of others.
+    pub fn adopting(&self, others: &Self) -> Self {
+        Self {
+            on_load_error: others.on_load_error,
+            on_hook_error: others.on_hook_error,
+            hook_timeout: others.hook_timeout,
+            memory_limit: others.memory_limit,
+            ..self.clone()
+        }
+    }
 }
 
 /// What happens instead of what a hook that failed would have decided.
@@ -193,6 +204,23 @@ impl State {
             without_read_query: HashSet::new(),
             lua,
         })
+    }
+
+    /// From now on these options count, as far as they can: what the state was made with stays.
+    pub fn adopt(&mut self, options: &Options) {
+        self.on_load_error = options.on_load_error;
+        self.on_hook_error = options.on_hook_error;
+        let hook_timeout = options.hook_timeout.unwrap_or_default();
+        if self.hook_timeout != hook_timeout {
+            self.hook_timeout = hook_timeout;
+            self.watchdog.set_limit(options.hook_timeout);
+        }
+        if self.memory_limit != options.memory_limit {
+            match self.lua.set_memory_limit(options.memory_limit) {
+                Ok(_) => self.memory_limit = options.memory_limit,
+                Err(error) => error!("--lua-memory-limit stays: {}", callback::text(&error)),
+            }
+        }
     }
 
     /// Gives the connection an environment and runs the body of `script`, an absolute path, in it. What a connection gets

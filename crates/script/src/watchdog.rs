@@ -96,17 +96,15 @@ impl Watchdog {
         let mut state = ptr::null_mut();
         // SAFETY: the stack is left as it was found.
         unsafe { lua.exec_raw::<()>((), |raw| state = raw)? };
-        let slot = limit.map(|limit| Arc::new(Slot::new(limit)));
-        if let Some(slot) = &slot {
-            let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
-            slots.retain(|slot| slot.strong_count() > 0);
-            slots.push(Arc::downgrade(slot));
-            START.call_once(start);
-        }
         Ok(Self {
             lua: LuaState(state),
-            slot,
+            slot: limit.map(slot),
         })
+    }
+
+    /// For what begins to run from now on.
+    pub(crate) fn set_limit(&mut self, limit: Option<Duration>) {
+        self.slot = limit.map(slot);
     }
 
     /// `what` begins to run on this thread.
@@ -136,6 +134,16 @@ impl Watchdog {
             position: POSITION.take(),
         })
     }
+}
+
+/// One that is looked at.
+fn slot(limit: Duration) -> Arc<Slot> {
+    let slot = Arc::new(Slot::new(limit));
+    let mut slots = SLOTS.lock().unwrap_or_else(PoisonError::into_inner);
+    slots.retain(|slot| slot.strong_count() > 0);
+    slots.push(Arc::downgrade(&slot));
+    START.call_once(start);
+    slot
 }
 
 impl Slot {

@@ -164,6 +164,16 @@ impl Stream {
         }
     }
 
+    /// What the peer showed of itself under TLS, in DER.
+    pub fn peer_certificate(&self) -> Option<Vec<u8>> {
+        let Self::Tls(tls) = self.below_compression() else {
+            return None;
+        };
+        let (_, session) = tls.0.get_ref();
+        let certificate = session.peer_certificates()?.first()?;
+        Some(certificate.to_vec())
+    }
+
     /// Our end; `None` when the connection is gone.
     pub fn local_address(&self) -> Option<SocketAddress> {
         match self {

@@ -15,7 +15,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::version::{TLS12, TLS13};
 use thiserror::Error;
 
-pub use certificate::{KeyPair, generated_key_pair};
+pub use certificate::{KeyPair, Validity, generated_key_pair};
 pub use client_config::{ServerVerification, client_config};
 pub use server_config::{ClientVerification, server_config};
 

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use backend::{Availability, Backend, Health, Role};
-use proxy::Control;
+use proxy::{Control, Standing};
 use tokio::time::Instant;
 
+use super::options::{OptionOrigin, OptionValue};
 use crate::resultset::{Answer, Column, Kind, Value, value};
 
 /// MySQL Proxy 0.8.5's.
@@ -30,6 +31,8 @@ const SHOWN: &[Column] = &[
     ("connected_clients", Kind::Integer),
     ("idle_connections", Kind::Integer),
     ("uuid", Kind::Text),
+    ("origin", Kind::Text),
+    ("configured", Kind::Text),
 ];
 
 /// With 0.8.5's columns: one that takes no clients is down, whatever the reason.
@@ -51,7 +54,7 @@ pub(super) fn select(control: &Control) -> Answer {
 }
 
 /// With all that is known.
-pub(super) fn show(control: &Control) -> Answer {
+pub(super) fn show(control: &Control, options: &[OptionValue]) -> Answer {
     let now = Instant::now();
     let rows = present(control).into_iter().map(|backend| {
         let (reason, down_for) = match backend.health() {
@@ -61,6 +64,7 @@ pub(super) fn show(control: &Control) -> Answer {
                 (value(reason), value(down_for.as_secs()))
             }
         };
+        let standing = control.standing(&backend);
         let idle = backend.pool().idle_by_user().into_iter();
         vec![
             value(backend.index() + 1),
@@ -74,6 +78,12 @@ pub(super) fn show(control: &Control) -> Answer {
             value(backend.clients()),
             value(idle.map(|(_, count)| count).sum::<usize>()),
             uuid(&backend),
+            origin(&backend, standing, options),
+            value(match standing {
+                Standing::AsNamed => "yes",
+                Standing::Otherwise => "changed",
+                Standing::Unnamed => "no",
+            }),
         ]
     });
     Answer::Rows(SHOWN, rows.collect())
@@ -102,6 +112,19 @@ fn role(backend: &Backend) -> &'static str {
         Role::ReadWrite => "rw",
         Role::ReadOnly => "ro",
     }
+}
+
+/// Who named it. Of one that a list names, the list's.
+fn origin(backend: &Backend, standing: Standing, options: &[OptionValue]) -> Value {
+    if backend.is_operators() && standing == Standing::Unnamed {
+        return value("operator");
+    }
+    let list = match backend.role() {
+        Role::ReadWrite => "proxy-backend-addresses",
+        Role::ReadOnly => "proxy-read-only-backend-addresses",
+    };
+    let option = options.iter().find(|option| option.name == list);
+    value(option.map_or(OptionOrigin::Default, |option| option.origin))
 }
 
 /// The numeric address that answered last.

@@ -55,6 +55,10 @@ const STATEMENTS: &[(&str, &str)] = &[
         "SHOW SETTINGS",
         "lists the options and where they are from; LIKE 'proxy%' for some",
     ),
+    (
+        "RELOAD",
+        "reads the defaults file again, as SIGHUP does, and lists what came of it",
+    ),
 ];
 
 pub(super) fn show() -> Answer {

@@ -1,8 +1,10 @@
 //! `SHOW SETTINGS`
 
+use std::fmt;
+
 use crate::resultset::{Answer, Column, Kind, value};
 
-/// An option, as the process was started with it.
+/// An option, as it counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OptionValue {
     /// Its long name, without dashes.
@@ -11,6 +13,8 @@ pub struct OptionValue {
     pub value: Option<String>,
     /// Who said so.
     pub origin: OptionOrigin,
+    /// What counts after a restart, where that is something else: it was said since, and cannot change before.
+    pub after_restart: Option<String>,
 }
 
 /// Where an option's value is from.
@@ -24,10 +28,21 @@ pub enum OptionOrigin {
     CommandLine,
 }
 
+impl fmt::Display for OptionOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::CommandLine => "command line",
+        })
+    }
+}
+
 const COLUMNS: &[Column] = &[
     ("name", Kind::Text),
     ("value", Kind::Text),
     ("origin", Kind::Text),
+    ("after_restart", Kind::Text),
 ];
 
 /// One row for each option; of `pattern` (as in LIKE) if there is one.
@@ -41,11 +56,8 @@ pub(super) fn show(options: &[OptionValue], pattern: Option<&str>) -> Answer {
             vec![
                 value(&option.name),
                 option.value.as_ref().and_then(value),
-                value(match option.origin {
-                    OptionOrigin::Default => "default",
-                    OptionOrigin::File => "file",
-                    OptionOrigin::CommandLine => "command line",
-                }),
+                value(option.origin),
+                option.after_restart.as_ref().and_then(value),
             ]
         });
     Answer::Rows(COLUMNS, rows.collect())

@@ -9,7 +9,7 @@ use clap::Arg;
 use protocol::limits::Limit;
 
 use super::command;
-use crate::upgrade;
+use crate::{doctor, upgrade};
 
 const HEAD: &str = "\
 # Limits
@@ -78,7 +78,7 @@ const OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// The crates' own, in the order of a session's life.
-const CRATES: [&[Limit]; 8] = [
+const CRATES: [&[Limit]; 9] = [
     proxy::limits::LIMITS,
     protocol::limits::LIMITS,
     transport::limits::LIMITS,
@@ -87,6 +87,7 @@ const CRATES: [&[Limit]; 8] = [
     admin::limits::LIMITS,
     telemetry::limits::LIMITS,
     &upgrade::LIMITS,
+    &doctor::LIMITS,
 ];
 
 fn page() -> String {

@@ -15,7 +15,7 @@ use super::*;
 use crate::settings;
 
 fn request(arguments: &[&str]) -> Result<Request> {
-    let arguments = std::iter::once(&"mysql-proxy").chain(arguments);
+    let arguments = iter::once(&"mysql-proxy").chain(arguments);
     read(&arguments.map(OsString::from).collect::<Vec<_>>())
 }
 

@@ -216,8 +216,7 @@ async fn exchange(
         script.as_deref_mut(),
     );
     let before = (traces_behind_login(session.as_deref()), session.is_some());
-    let tls = context.tls();
-    let settings = (&*tls, &context.settings.compression);
+    let settings = (&context.settings.tls, &context.settings.compression);
     let server = Server::new(count.backend(), settings, &handshake, session.as_deref());
     let attempt = attempt(&mut login, start, server);
     let outcome = unless_expired(registration, attempt).await.flatten();
@@ -235,7 +234,7 @@ async fn exchange(
         Ok(Admission::Backend(login, status)) => {
             left.session = script
                 .is_some()
-                .then(|| login.session(&handshake, status, before));
+                .then(|| login.session(&handshake, status, before, context.generation.number));
             left.backend = Some((backend, count));
             if script.is_some_and(|script| std::mem::take(&mut script.connection.is_released)) {
                 left.give_back();
@@ -362,6 +361,7 @@ impl ClientLogin {
         handshake: &Arc<HandshakeV10>,
         status: StatusFlags,
         (traces, is_shared): (Traces, bool),
+        generation: u64,
     ) -> Box<ServerSession> {
         let character_set = self.response.character_set.into();
         Box::new(ServerSession {
@@ -377,6 +377,7 @@ impl ClientLogin {
             nonce: Vec::new(),
             traces,
             is_shared,
+            generation,
         })
     }
 }
@@ -616,6 +617,7 @@ async fn connect_elsewhere(
         username: &login.response.username,
         capabilities: Some(login.capabilities),
         logs_in: true,
+        generation: context.generation.number,
     };
     let idle = match (place, context.backends.get(index)) {
         (Place::Taken(idle), _) => Some(*idle),

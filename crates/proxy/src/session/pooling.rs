@@ -174,7 +174,8 @@ impl Link {
         if patience.is_zero() {
             return Ok(Readiness::NoServer);
         }
-        let waiting = backend.wait_for_idle(&login.username, self.capabilities, patience);
+        let wanted = (&*login.username, self.capabilities);
+        let waiting = backend.wait_for_idle(wanted, context.generation.number, patience);
         let idle = unless_expired(self.registration(), waiting).await?;
         let Some(idle) = idle else {
             let address = backend.address();

@@ -56,7 +56,7 @@ impl Script {
                 dst: client.local_address().map(endpoint),
                 ..Peer::default()
             },
-            backends: views(&context.backends),
+            backends: views(&context.backends, context.generation.number),
             ..Connection::default()
         });
         let state = scripts
@@ -83,7 +83,7 @@ impl Script {
         let connection = &mut self.connection;
         // Some may have been added.
         if connection.backends.len() != self.context.backends.len() {
-            connection.backends = views(&self.context.backends);
+            connection.backends = views(&self.context.backends, self.context.generation.number);
         }
         self.state.with(|state| state.call(connection, hook)).await
     }
@@ -239,18 +239,19 @@ pub(crate) fn endpoint(address: backend::SocketAddress) -> Endpoint {
     }
 }
 
-pub(crate) fn views(backends: &Backends) -> Vec<Arc<dyn BackendView>> {
+/// For a session of this generation.
+pub(crate) fn views(backends: &Backends, generation: u64) -> Vec<Arc<dyn BackendView>> {
     let all = backends.all();
     let views = all.iter().map(|backend| {
-        let view: Arc<dyn BackendView> = Arc::new(View(Arc::clone(backend)));
+        let view: Arc<dyn BackendView> = Arc::new(View(Arc::clone(backend), generation));
         view
     });
     views.collect()
 }
 
-/// A backend as scripts see it.
+/// A backend as scripts of a generation see it.
 #[derive(Debug)]
-struct View(Arc<Backend>);
+struct View(Arc<Backend>, u64);
 
 impl BackendView for View {
     fn connected_clients(&self) -> usize {
@@ -304,11 +305,11 @@ impl BackendView for View {
     }
 
     fn idle_connections(&self, applicant: &Applicant<'_>) -> usize {
-        self.0.pool().count(&asking(applicant))
+        self.0.pool().count(&asking(applicant, self.1))
     }
 
     fn take_idle(&self, applicant: &Applicant<'_>) -> Option<Taken> {
-        let idle = self.0.take_idle(&asking(applicant))?;
+        let idle = self.0.take_idle(&asking(applicant, self.1))?;
         Some(Taken {
             backend: self.0.index(),
             peer: peer(&idle),
@@ -323,10 +324,11 @@ impl BackendView for View {
     }
 }
 
-fn asking<'a>(applicant: &Applicant<'a>) -> backend::Applicant<'a> {
+fn asking<'a>(applicant: &Applicant<'a>, generation: u64) -> backend::Applicant<'a> {
     backend::Applicant {
         username: applicant.username,
         capabilities: applicant.capabilities,
         logs_in: applicant.logs_in,
+        generation,
     }
 }

@@ -16,6 +16,7 @@ use tokio::time::{Instant, timeout};
 
 use super::*;
 use crate::control::Control;
+use crate::live::Live;
 use crate::register::Activity;
 use crate::scripts::ScriptSettings;
 use crate::settings::Settings;
@@ -543,7 +544,7 @@ async fn a_session_that_waits_for_the_backend_of_its_script_is_ended() {
 async fn a_backend_that_is_taken_away_before_it_greets_gets_no_client() {
     let mut logging_in = LoggingIn::start(1, None);
     let mut server = accept(&logging_in.servers[0]).await;
-    let control = Control::new(Arc::clone(&logging_in.context));
+    let control = Control::new(Arc::new(Live::new(Arc::clone(&logging_in.context))));
     let backend = control.backends().get(0).unwrap();
     control.set_availability(&backend, Availability::OutOfService);
     server.write_all(&greeting()).await.unwrap();

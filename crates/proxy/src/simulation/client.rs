@@ -88,7 +88,7 @@ pub(super) async fn run(world: Arc<World>, number: usize) {
     let mut random = world.random(number);
     sleep(Duration::from_millis(random.below(3000) as u64)).await;
     let (near, far) = UnixStream::pair().expect("there are files left");
-    let context = Arc::clone(&world.context);
+    let context = world.live.context();
     let ticket = context.shutdown.ticket();
     let session = tokio::spawn(async move {
         in_some_steps(session::run(Stream::Unix(far), None, context, 0)).await;
@@ -768,7 +768,7 @@ impl Client {
                     && server.fine_for() >= RECOVERED + self.came.elapsed()
             })
         });
-        let reasons = self.world.context.backends.all();
+        let reasons = self.world.live.backends.all();
         let has_reason =
             |health: Health| !matches!(health, Health::Down { reason, .. } if reason.is_empty());
         if !reasons.iter().all(|backend| has_reason(backend.health())) {

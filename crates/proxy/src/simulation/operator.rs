@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backend::Availability;
+use backend::{Availability, Balance};
 use testkit::Random;
 use tokio::time::{Instant, sleep};
 
 use super::server::Weather;
 use super::world::{Fault, World};
 use crate::control::Control;
+use crate::settings::PoolReset;
 
 /// What a session gets that is to end: its client is told, and so is its server.
 const ENDING: Duration = Duration::from_secs(6);
@@ -36,13 +37,16 @@ pub(super) async fn run(world: Arc<World>) {
         if world.plan.has(Fault::Operator) {
             operate(&world, &mut wishes, &mut random);
         }
+        if world.plan.has(Fault::Reload) && random.one_in(3) {
+            reload(&world, &mut random);
+        }
         wishes.check(&world);
     }
 }
 
 impl Wishes {
     fn check(&self, world: &World) {
-        for session in world.context.shutdown.sessions() {
+        for session in world.live.shutdown.sessions() {
             let id = session.id;
             let is_late = |since: Option<&Instant>| since.is_some_and(|at| at.elapsed() > ENDING);
             if is_late(self.sessions.get(&id)) {
@@ -74,8 +78,35 @@ fn change_weather(world: &World, random: &mut Random) {
     }
 }
 
+/// Any servers out of those that there are, in other roles now and then, and other ways of doing things.
+fn reload(world: &World, random: &mut Random) {
+    let mut settings = world.live.context().settings.clone();
+    settings.pool_reset = match random.one_in(2) {
+        true => PoolReset::Auto,
+        false => PoolReset::Always,
+    };
+    settings.balance = match random.one_in(2) {
+        true => Balance::RoundRobin,
+        false => Balance::LeastConnections,
+    };
+    // Connections of before are of no use to those who come.
+    settings.tls.server_fingerprint += u64::from(random.one_in(2));
+    if random.one_in(2) {
+        let servers = world.servers.iter().enumerate();
+        let servers =
+            servers.map(|(index, server)| (server.address(), world.plan.script.role(index)));
+        settings.backends = servers.filter(|_| !random.one_in(4)).collect();
+        world
+            .trace
+            .note(format_args!("a reload: {:?}", settings.backends));
+    }
+    let outcomes = Control::new(Arc::clone(&world.live)).reload(settings);
+    let outcomes = outcomes.expect("there is room for all");
+    world.trace.note(format_args!("a reload: {outcomes:?}"));
+}
+
 fn operate(world: &Arc<World>, wishes: &mut Wishes, random: &mut Random) {
-    let control = Control::new(Arc::clone(&world.context));
+    let control = Control::new(Arc::clone(&world.live));
     let backends = control.backends().all();
     let backend = &backends[random.below(backends.len())];
     match random.below(8) {
@@ -100,7 +131,7 @@ fn operate(world: &Arc<World>, wishes: &mut Wishes, random: &mut Random) {
         _ => set(world, &control, backend, Availability::InService),
     }
     match backend.availability() {
-        Availability::InService | Availability::Draining => {
+        Availability::InService | Availability::Draining | Availability::Leaving => {
             wishes.backends.remove(&backend.index());
         }
         Availability::OutOfService | Availability::Removed => {

@@ -113,7 +113,7 @@ impl Server {
     /// As the proxy has it, if it has it.
     pub(super) fn backend(&self, world: &World) -> Option<Arc<Backend>> {
         let path = self.address().to_string();
-        let all = world.context.backends.all();
+        let all = world.live.backends.all();
         let same = |backend: &&Arc<Backend>| backend.address().to_string() == path;
         all.iter().find(same).cloned()
     }
@@ -202,6 +202,7 @@ fn unwanted(server: &Server, world: &World) -> Option<String> {
             _,
             availability @ (Availability::OutOfService
             | Availability::Draining
+            | Availability::Leaving
             | Availability::Removed),
         ) => Some(availability.to_string()),
         _ => None,

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::script::Script;
 use super::server::Server;
 use super::trace::Trace;
+use crate::live::Live;
 use crate::session::Context;
 use crate::settings::PoolReset;
 
@@ -42,6 +43,8 @@ pub(super) enum Fault {
     Weather,
     /// The operator takes servers and sessions away.
     Operator,
+    /// Settings change, and which servers there are.
+    Reload,
     /// Clients vanish, are silent, do not read, say nonsense.
     Clients,
     /// The proxy is told to stop while clients are at work.
@@ -49,7 +52,7 @@ pub(super) enum Fault {
 }
 
 impl Fault {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::Cut,
         Self::Pause,
         Self::Stuck,
@@ -61,6 +64,7 @@ impl Fault {
         Self::Malformed,
         Self::Weather,
         Self::Operator,
+        Self::Reload,
         Self::Clients,
         Self::EarlyDrain,
     ];
@@ -120,7 +124,7 @@ impl Plan {
 pub(super) struct World {
     pub(super) plan: Plan,
     pub(super) trace: Trace,
-    pub(super) context: Arc<Context>,
+    pub(super) live: Arc<Live>,
     pub(super) servers: Vec<Arc<Server>>,
     harms: AtomicU64,
     harmed_at: Mutex<Option<Instant>>,
@@ -140,7 +144,7 @@ impl World {
         Self {
             plan,
             trace,
-            context,
+            live: Arc::new(Live::new(context)),
             servers,
             harms: AtomicU64::new(0),
             harmed_at: Mutex::default(),
@@ -180,7 +184,7 @@ impl World {
     pub(super) fn drain(&self) {
         self.harm("the proxy is told to stop");
         self.is_draining.store(true, Ordering::Relaxed);
-        self.context.shutdown.drain();
+        self.live.shutdown.drain();
     }
 
     /// Another one each time.

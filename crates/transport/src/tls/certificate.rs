@@ -4,10 +4,13 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use rcgen::{CertificateParams, DnType};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::prelude::FromDer;
 
 use super::TlsError;
 
@@ -48,6 +51,48 @@ impl KeyPair {
         Ok(Self {
             chain: certificates(certificate)?,
             key: key_der,
+        })
+    }
+}
+
+/// From when to when a certificate counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Validity {
+    /// Not before.
+    pub not_before: SystemTime,
+    /// Nor after.
+    pub not_after: SystemTime,
+}
+
+impl Validity {
+    /// Of the certificate in a PEM file that ends first.
+    ///
+    /// # Errors
+    /// The file cannot be read, or has no certificate in it.
+    pub fn of_file(path: &Path) -> Result<Self, TlsError> {
+        let certificates = certificates(path)?;
+        let all = certificates.iter().filter_map(|der| Self::of(der));
+        all.min_by_key(|validity| validity.not_after)
+            .ok_or_else(|| TlsError::Content {
+                path: path.to_owned(),
+                reason: "there is no certificate in it that can be understood".to_owned(),
+            })
+    }
+
+    /// Of a certificate in DER. `None` where it cannot be understood.
+    pub fn of(der: &[u8]) -> Option<Self> {
+        let (_, certificate) = X509Certificate::from_der(der).ok()?;
+        let validity = certificate.validity();
+        let time = |timestamp: i64| {
+            let seconds = Duration::from_secs(timestamp.unsigned_abs());
+            match timestamp < 0 {
+                true => SystemTime::UNIX_EPOCH.checked_sub(seconds),
+                false => SystemTime::UNIX_EPOCH.checked_add(seconds),
+            }
+        };
+        Some(Self {
+            not_before: time(validity.not_before.timestamp())?,
+            not_after: time(validity.not_after.timestamp())?,
         })
     }
 }
