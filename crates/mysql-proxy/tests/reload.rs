@@ -553,6 +553,16 @@ fn what_needs_a_restart_is_named_and_stays_and_the_command_line_wins() {
     connect(&proxy).ping().expect("it is served");
     place.write_with(&[&server], "proxy-read-timeout = 77");
     assert!(reload(&mut operator).is_empty());
+    place.write_with(
+        &[&server],
+        "proxy-read-timeuot = 7\nproxy-read-timeout = 77",
+    );
+    let told = reload(&mut operator);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains(":7: unknown key proxy-read-timeuot"),
+        "{told:?}"
+    );
 }
 
 #[test]
