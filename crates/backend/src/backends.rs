@@ -360,7 +360,7 @@ impl Backend {
         if exchanged.is_ok() {
             self.pool.set_open(false);
             info!(
-                "backend ({}) is removed: its last client is gone",
+                "backend ({}) is removed: nobody has it any more",
                 self.address
             );
         }

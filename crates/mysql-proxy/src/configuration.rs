@@ -71,10 +71,11 @@ impl Configuration {
         let _one_at_a_time = self.begin();
         let read = self.read();
         let changes = read.and_then(|(options, warnings)| {
-            let changes = self.apply(who, options)?;
+            let mut changes = self.apply(who, options)?;
             warnings
                 .iter()
-                .for_each(|warning| tracing::warn!("{warning}"));
+                .for_each(|warning| tracing::warn!("{who}: {warning}"));
+            changes.extend(warnings.into_iter().map(change::warning));
             Ok(changes)
         });
         changes.map_err(|error| Failure::of(who, &error))

@@ -9,13 +9,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::unistd::{Pid, Uid};
 use protocol::Capabilities;
 use testkit::{
     Client, ClientError, Connection, Login, MariaDb, ProxyProcess, ScratchDirectory, Server, wait,
 };
 
-use scripted::{BINARY, DEADLINE, connect, plugin_address};
+use scripted::{BINARY, DEADLINE, SHARING, connect, plugin_address};
 
 /// A defaults file, and the proxy that it is for.
 struct Place {
@@ -553,6 +553,16 @@ fn what_needs_a_restart_is_named_and_stays_and_the_command_line_wins() {
     connect(&proxy).ping().expect("it is served");
     place.write_with(&[&server], "proxy-read-timeout = 77");
     assert!(reload(&mut operator).is_empty());
+    place.write_with(
+        &[&server],
+        "proxy-read-timeuot = 7\nproxy-read-timeout = 77",
+    );
+    let told = reload(&mut operator);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(
+        told[0].contains(":7: unknown key proxy-read-timeuot"),
+        "{told:?}"
+    );
 }
 
 #[test]
@@ -567,4 +577,70 @@ fn a_worker_that_the_angel_starts_again_has_what_the_file_says_now() {
     let id = id.trim().parse().expect("a number");
     kill(Pid::from_raw(id), Signal::SIGKILL).expect("the worker runs");
     proxy.wait_for_log("restart by the angel: max-connections: 0 -> 7", DEADLINE);
+}
+
+#[test]
+fn idle_connections_stay_with_the_sessions_of_their_settings() {
+    let server = MariaDb::start(&[]);
+    let place = Place::new(&[&server]);
+    let script = place.directory.file("sharing.lua");
+    fs::write(&script, SHARING).expect("the directory is ours");
+    let script = format!("proxy-lua-script = {}", script.display());
+    place.write_with(&[&server], &script);
+    let proxy = place.start(&[]);
+    let mut operator = operator(&proxy);
+    let idle = |operator: &mut Client| {
+        let result = operator.query("SHOW BACKENDS").expect("rows");
+        let at = result
+            .columns
+            .iter()
+            .position(|column| column == "idle_connections");
+        let at = at.expect("the column is there");
+        let rows = result.text().into_iter();
+        rows.map(|row| row[at].clone().unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    let id = |client: &mut Client| client.value("SELECT CONNECTION_ID()").expect("a value");
+    let mut old = connect(&proxy);
+    let olds = id(&mut old);
+    place.write_with(&[&server], &format!("{script}\nserver-compression = zlib"));
+    assert_eq!(reload(&mut operator).len(), 1);
+    let mut new = connect(&proxy);
+    let news = id(&mut new);
+    assert_ne!(olds, news, "it is of another kind");
+    assert_eq!(id(&mut old), olds, "its own is still there");
+    let compressed = new.query("SHOW STATUS LIKE 'Compression'").expect("a row");
+    assert_eq!(compressed.text()[0][1].as_deref(), Some("ON"));
+
+    // It leaves the list, and those who have it go on; with the last of them it is gone.
+    let other = MariaDb::start(&[]);
+    place.write_with(&[&other], &format!("{script}\nserver-compression = zlib"));
+    reload(&mut operator);
+    assert_eq!(id(&mut new), news);
+    assert_eq!(idle(&mut operator).len(), 2);
+    drop((old, new));
+    wait::until("the one that left is gone", DEADLINE, || {
+        idle(&mut operator) == ["0"]
+    });
+}
+
+#[test]
+fn one_that_may_not_read_its_file_any_more_still_reads_certificates() {
+    if !Uid::effective().is_root() {
+        return testkit::skip("only root can become another user");
+    }
+    let server = MariaDb::start(&[]);
+    let place = Place::new(&[&server]);
+    let proxy = place.start(&["--user=nobody"]);
+    let mut operator = operator(&proxy);
+    place.write_with(&[&server], "max-connections = 7");
+    let error = error_of(operator.query("RELOAD"));
+    assert!(error.contains("Permission denied"), "{error}");
+    proxy.signal(Signal::SIGHUP);
+    proxy.wait_for_log("SIGHUP: loading config from", DEADLINE);
+    proxy.wait_for_log("SIGHUP: certificates and keys were read again", DEADLINE);
+    assert_eq!(
+        value_of(&mut operator, "max-connections"),
+        "max-connections|0|default|NULL"
+    );
 }

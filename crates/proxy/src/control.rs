@@ -15,7 +15,6 @@ use crate::digests::DigestReport;
 use crate::live::{Live, ReloadError};
 use crate::register::SessionReport;
 use crate::scripts::SharedState;
-use crate::session::Context;
 use crate::session::script::{endpoint, views};
 use crate::settings::Settings;
 use crate::shutdown::{Phase, Shutdown};
@@ -212,7 +211,7 @@ impl Control {
             }
         };
         Ok((loaded == Loaded::Scripted).then(|| OperatorScript {
-            context: Arc::clone(&context),
+            live: Arc::clone(&self.0),
             state,
             connection,
         }))
@@ -280,7 +279,7 @@ impl OperatorConnection {
 
 /// The script of one operator's connection.
 pub struct OperatorScript {
-    context: Arc<Context>,
+    live: Arc<Live>,
     state: SharedState,
     connection: Box<Connection>,
 }
@@ -300,7 +299,8 @@ impl OperatorScript {
     /// Asks `read_query`. `packet` is the command byte and the body.
     pub async fn read_query(&mut self, packet: &[u8]) -> ScriptAnswer {
         let connection = &mut self.connection;
-        connection.backends = views(&self.context.backends, self.context.generation.number);
+        let generation = self.live.context().generation.number;
+        connection.backends = views(&self.live.backends, generation);
         let hook = Hook::ReadQuery(packet);
         match self.state.with(|state| state.call(connection, hook)).await {
             Decision::Default => ScriptAnswer::Nothing,

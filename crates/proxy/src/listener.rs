@@ -221,17 +221,20 @@ impl Listener {
     /// Deals clients to workers until the other end of `stop` is closed. Blocks: it has a thread of its own.
     pub(crate) fn accept_into(&self, workers: &Workers, live: &Live, stop: &StdUnixStream) {
         let (shutdown, counters) = (&live.shutdown, &live.counters);
-        let mut context = live.context();
+        let context = live.context();
         let mut admission = Admission::new(&context.settings);
+        // Whoever held it while nobody comes would keep alive what its sessions share.
+        let mut known = Arc::downgrade(&context);
+        drop(context);
         let mut is_short = false;
         while self.wait_for_client(stop) {
             match self.accept() {
                 Ok(accepted) => {
                     is_short = false;
-                    let latest = live.context();
-                    if !Arc::ptr_eq(&latest, &context) {
-                        context = latest;
+                    let context = live.context();
+                    if known.as_ptr() != Arc::as_ptr(&context) {
                         admission.change(&context.settings);
+                        known = Arc::downgrade(&context);
                     }
                     let clients = shutdown.clients();
                     if let Some(refusal) = admission.refusal(accepted.peer, clients) {
@@ -244,7 +247,7 @@ impl Listener {
                     let dealt = Dealt {
                         accepted,
                         ticket,
-                        context: Arc::clone(&context),
+                        context,
                     };
                     deal(workers, dealt, stop);
                 }

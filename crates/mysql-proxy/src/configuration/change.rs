@@ -176,6 +176,16 @@ pub(super) fn kept_backends(control: &Control, options: &[GivenOption]) -> Vec<O
     changes
 }
 
+/// What is strange about the file, and changes nothing.
+pub(super) fn warning(text: String) -> OptionChange {
+    OptionChange {
+        name: "defaults-file".to_owned(),
+        old: None,
+        new: None,
+        outcome: text,
+    }
+}
+
 /// One line for each.
 pub(super) fn log(who: &str, changes: &[OptionChange]) {
     if changes.is_empty() {

@@ -23,7 +23,7 @@ pub(super) struct Arguments {
     /// Its password; better in MYSQL_PWD or in a file than where every user of this host sees it
     #[arg(long, value_name = "PASSWORD")]
     login_password: Option<String>,
-    /// Read user and password from section [client] of this file, as MySQL's clients do
+    /// Read user and password from section client of this file, as MySQL's clients do
     #[arg(long, value_name = "FILE")]
     defaults_extra_file: Option<PathBuf>,
 }

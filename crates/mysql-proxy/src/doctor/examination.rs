@@ -71,7 +71,7 @@ pub(super) struct Greeting {
 }
 
 impl Examined {
-    fn new(backend: &Backend) -> Self {
+    pub(super) fn new(backend: &Backend) -> Self {
         Self {
             name: backend.address().to_string(),
             role: backend.role(),

@@ -297,3 +297,52 @@ fn same_server(examined: &[Examined], report: &mut Report) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use super::*;
+    use crate::options::{self, Request};
+    use crate::settings::Settings;
+
+    /// What is found at a server whose clock is so many seconds ahead, and whose `read_only` says this.
+    fn findings(clock_ahead: f64, read_only: &str) -> String {
+        let Ok(Request::Run { options, .. }) = options::read(&[OsString::from("mysql-proxy")])
+        else {
+            panic!("there is nothing to print");
+        };
+        let settings = Settings::new(&options).unwrap();
+        let (address, role) = settings.proxy.backends[0].clone();
+        let backends = backend::Backends::new([(address, role)], backend::Balance::RoundRobin);
+        let mut examined = Examined::new(&backends.get(0).unwrap());
+        let expectations = Expectations::new(&options, settings.proxy, None);
+        let variables = Variables {
+            values: HashMap::from([("read_only".to_owned(), read_only.to_owned())]),
+            clock_ahead,
+            user: "app@proxy".to_owned(),
+        };
+        examine(&variables, &expectations, &mut examined);
+        format!("{:?}", examined.report)
+    }
+
+    #[test]
+    fn clocks_may_differ_a_little() {
+        assert!(!findings(1.5, "OFF").contains("clock"));
+        assert!(findings(3.0, "OFF").contains("3.0 s ahead"));
+        assert!(findings(-60.0, "OFF").contains("60.0 s behind"));
+    }
+
+    #[test]
+    fn read_only_has_many_words() {
+        for (value, is_read_only) in [
+            ("OFF", false),
+            ("0", false),
+            ("ON", true),
+            ("NO_LOCK", true),
+        ] {
+            let found = findings(0.0, value).contains("it is read_only, but");
+            assert_eq!(found, is_read_only, "{value}");
+        }
+    }
+}
