@@ -115,7 +115,7 @@ fn certificates(options: &Options, directory: &Path, report: &mut Report) {
     if let Err(error) = tls::check(&options_tls) {
         return report.error(
             format!("{:#}", options.located(&error)),
-            "see docs/operating.md#tls",
+            "see docs/operations.md#tls",
         );
     }
     report.ok("TLS: certificates, keys and CAs can be read and fit each other");

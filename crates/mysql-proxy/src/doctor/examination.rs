@@ -241,7 +241,7 @@ async fn talk(
             Ok(certificate) => see_certificate(certificate, expectations, examined),
             Err(error) => {
                 let text = format!("{}: no TLS with it: {error}", examined.name);
-                let advice = "see docs/operating.md#tls: its certificate, --server-ssl-ca, --tls-version, --ssl-cipher";
+                let advice = "see docs/operations.md#tls: its certificate, --server-ssl-ca, --tls-version, --ssl-cipher";
                 return examined.report.error(text, advice);
             }
         }
