@@ -135,13 +135,13 @@ impl Digests {
         }
     }
 
-    /// A statement begins. `text` is made for a digest that is new.
+    /// A statement begins. `text` is made for a digest that is new; it comes back where it is wanted.
     pub(crate) fn begin(
         &self,
         worker: usize,
         (digest, whose): (Digest, &Whose),
-        text: impl FnOnce() -> Arc<str>,
-    ) -> Place {
+        (text, is_wanted): (impl Fn() -> Arc<str>, bool),
+    ) -> (Place, Option<Arc<str>>) {
         let key = Key {
             digest,
             whose: whose.hash,
@@ -149,8 +149,15 @@ impl Digests {
         let mut table = self.table(worker);
         let at = table
             .as_mut()
-            .and_then(|table| table.find_or_add(key, whose, text));
-        Place { key, at }
+            .and_then(|table| table.find_or_add(key, whose, &text));
+        let place = Place { key, at };
+        if !is_wanted {
+            return (place, None);
+        }
+        let entry = table
+            .zip(at)
+            .map(|(table, at)| Arc::clone(&table.entries[at].text));
+        (place, Some(entry.unwrap_or_else(text)))
     }
 
     /// Its answer has ended.
@@ -272,7 +279,7 @@ impl Table {
         &mut self,
         key: Key,
         whose: &Whose,
-        text: impl FnOnce() -> Arc<str>,
+        text: impl Fn() -> Arc<str>,
     ) -> Option<usize> {
         if let Some(at) = self.index.get(&key) {
             return Some(*at);
@@ -430,12 +437,14 @@ mod tests {
         has_resultset: false,
         is_err: false,
         error_code: None,
+        sql_state: None,
         is_out_of_sequence: false,
     };
 
     fn run(digests: &Digests, worker: usize, number: u64, whose: &Whose, summary: &Summary) {
-        let text = || format!("statement {number}").into();
-        let place = digests.begin(worker, (Digest(number), whose), text);
+        let text = || Arc::<str>::from(format!("statement {number}"));
+        let (place, kept) = digests.begin(worker, (Digest(number), whose), (text, true));
+        assert_eq!(kept.as_deref(), Some(&*text()));
         let took = Duration::from_millis(number);
         digests.end(worker, place, summary, (Instant::now() - took, took));
     }
@@ -476,7 +485,7 @@ mod tests {
     fn a_full_table_sums_up_what_was_seen_longest_ago() {
         let digests = Digests::new(1, 100 * (ENTRY_BYTES + 20));
         let whose = digests.whose(b"a", b"b");
-        let place = digests.begin(0, (Digest(0), &whose), || "slow".into());
+        let (place, _) = digests.begin(0, (Digest(0), &whose), (|| "slow".into(), false));
         for number in 1..=1000 {
             run(&digests, 0, number, &whose, &ROWS);
             run(&digests, 0, 1, &whose, &ROWS);

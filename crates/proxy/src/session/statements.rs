@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::packet::PacketHeader;
-use protocol::query::Query;
+use protocol::query::{Query, QueryAttribute};
 use protocol::response_tracker::Summary;
+use protocol::resultset::Value;
 use protocol::{Capabilities, Command, StatusFlags};
 use sql::{Digest, Reading, SessionEffects, normalised};
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use super::Context;
 use crate::digests::{Place, Whose, kept_text};
 use crate::limits::{PREPARED_BYTES_MAX, STATEMENT_BYTES_MAX};
+use crate::query_log::Trace;
 
 /// MariaDB's id of the statement that was prepared last.
 const LAST_PREPARED: u32 = u32::MAX;
@@ -27,6 +29,9 @@ const PREPARED_BYTES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Statements {
     worker: usize,
+    session: u64,
+    /// Those that a log was asked about.
+    said: u64,
     whose: Whose,
     /// By the server's id.
     prepared: HashMap<u32, Prepared>,
@@ -42,18 +47,54 @@ pub(super) struct Statements {
 struct Prepared {
     digest: Digest,
     text: Arc<str>,
+    trace: Option<Trace>,
 }
 
-#[derive(Debug)]
-enum Current {
-    /// Is counted.
-    Statement(Place),
-    /// Is counted, and names the default database.
-    Use(Place, Vec<u8>),
-    /// Names the default database.
-    InitDb(Vec<u8>),
-    Prepare(Prepared),
+#[derive(Debug, Default)]
+struct Current {
+    /// Where it is counted.
+    place: Option<Place>,
+    /// What the logs may want to know of it.
+    noted: Option<Noted>,
+    first_byte_at: Option<Instant>,
+    then: Then,
+}
+
+/// What becomes of the session when the server says OK.
+#[derive(Debug, Default)]
+enum Then {
+    #[default]
+    Nothing,
+    Database(Vec<u8>),
+    Prepared(Prepared),
     Reset,
+}
+
+/// A statement that may go to a log.
+#[derive(Debug)]
+pub(super) struct Noted {
+    pub(super) command: Command,
+    pub(super) digest: Digest,
+    pub(super) text: Arc<str>,
+    pub(super) literal_text: Option<String>,
+    pub(super) trace: Option<Trace>,
+    pub(super) is_sample: bool,
+    pub(super) is_slow: bool,
+    pub(super) whose: Whose,
+    pub(super) first_byte_at: Option<Instant>,
+}
+
+/// A text on its way to the server.
+#[derive(Debug, Clone, Copy)]
+struct Text<'a> {
+    command: Command,
+    /// What is looked at.
+    beginning: &'a [u8],
+    reading: Reading,
+    /// All that is there.
+    all: &'a [u8],
+    /// As they came.
+    attributes: &'a [u8],
 }
 
 /// What a session has agreed on, and what its server says of it.
@@ -76,13 +117,15 @@ impl Statements {
     /// `None` where nobody wants to know.
     pub(super) fn new(
         context: &Context,
-        worker: usize,
-        username: &[u8],
-        database: &[u8],
+        (worker, session): (usize, u64),
+        (username, database): (&[u8], &[u8]),
     ) -> Option<Box<Self>> {
-        context.digests.are_on().then(|| {
+        let is_wanted = context.digests.are_on() || context.query_log.is_on();
+        is_wanted.then(|| {
             Box::new(Self {
                 worker,
+                session,
+                said: 0,
                 whose: context.digests.whose(username, database),
                 prepared: HashMap::new(),
                 prepared_bytes: 0,
@@ -141,22 +184,30 @@ impl Statements {
         &mut self,
         context: &Context,
         dialect: Dialect,
-        payload: &[u8],
+        all: &[u8],
         is_complete: bool,
     ) {
-        let is_cut = !is_complete || payload.len() > STATEMENT_BYTES_MAX;
-        let payload = &payload[..payload.len().min(STATEMENT_BYTES_MAX)];
+        let payload = &all[..all.len().min(STATEMENT_BYTES_MAX)];
+        let is_cut = !is_complete || payload.len() < all.len();
+        self.current = None;
         let Some((&command, body)) = payload.split_first() else {
-            self.current = None;
             return;
         };
-        self.current = match Command(command) {
-            Command::QUERY => {
-                let query = Query::decode(payload, dialect.capabilities).ok();
-                query.map(|query| self.query(context, query.text, dialect.reading(is_cut)))
-            }
-            _ => self.other(context, Command(command), (body, dialect.reading(is_cut))),
+        let mut text = Text {
+            command: Command(command),
+            beginning: body,
+            reading: dialect.reading(is_cut),
+            all,
+            attributes: &[],
         };
+        if text.command == Command::QUERY {
+            // One that we cannot read is for the server to refuse.
+            let Ok(query) = Query::decode(payload, dialect.capabilities) else {
+                return;
+            };
+            (text.beginning, text.attributes) = (query.text, query.attributes);
+        }
+        self.current = self.current(context, text);
     }
 
     /// A query of a script's.
@@ -168,70 +219,133 @@ impl Statements {
         self.begin_payload(context, without_attributes, packet, true);
     }
 
-    fn query(&self, context: &Context, text: &[u8], reading: Reading) -> Current {
-        let digest = Digest::of(text, reading);
-        let make_text = || kept_text(&normalised(text, reading));
-        let whose = (digest, &self.whose);
-        let place = context.digests.begin(self.worker, whose, make_text);
-        match database_of(text) {
-            Some(database) => Current::Use(place, database),
-            None => Current::Statement(place),
-        }
-    }
-
-    fn other(
-        &mut self,
-        context: &Context,
-        command: Command,
-        (body, reading): (&[u8], Reading),
-    ) -> Option<Current> {
-        match command {
-            Command::STMT_EXECUTE | Command::STMT_BULK_EXECUTE => self.execute(context, body),
-            Command::STMT_PREPARE => Some(Current::Prepare(Prepared {
-                digest: Digest::of(body, reading),
-                text: kept_text(&normalised(body, reading)),
-            })),
+    fn current(&mut self, context: &Context, text: Text<'_>) -> Option<Current> {
+        let body = text.beginning;
+        match text.command {
+            Command::QUERY => Some(self.query(context, text)),
+            Command::STMT_EXECUTE | Command::STMT_BULK_EXECUTE => self.execute(context, text),
+            Command::STMT_PREPARE => Some(self.begin_prepare(context, text)),
             Command::STMT_CLOSE => {
                 self.close(statement_id(body)?);
                 None
             }
-            Command::INIT_DB => Some(Current::InitDb(body.to_vec())),
-            Command::RESET_CONNECTION => Some(Current::Reset),
+            Command::INIT_DB => Some(Then::Database(body.to_vec()).into()),
+            Command::RESET_CONNECTION => Some(Then::Reset.into()),
             _ => None,
         }
     }
 
-    fn execute(&self, context: &Context, body: &[u8]) -> Option<Current> {
-        let id = match statement_id(body)? {
+    fn query(&mut self, context: &Context, text: Text<'_>) -> Current {
+        let digest = text.digest();
+        let is_sample = self.is_sample(context);
+        let is_noted = is_sample.is_some();
+        let whose = (digest, &self.whose);
+        let (place, kept) = context
+            .digests
+            .begin(self.worker, whose, (|| text.kept(), is_noted));
+        let noted = is_sample.zip(kept).map(|(is_sample, kept)| Noted {
+            literal_text: text.literal(context),
+            trace: text.trace(),
+            ..Noted::new(text.command, (digest, kept), is_sample, &self.whose)
+        });
+        let then = database_of(text.beginning).map_or(Then::Nothing, Then::Database);
+        Current {
+            place: Some(place),
+            noted,
+            first_byte_at: None,
+            then,
+        }
+    }
+
+    fn begin_prepare(&mut self, context: &Context, text: Text<'_>) -> Current {
+        let mut prepared = Prepared {
+            digest: text.digest(),
+            text: text.kept(),
+            trace: None,
+        };
+        let noted = self.is_sample(context).map(|is_sample| {
+            prepared.trace = text.trace();
+            Noted {
+                literal_text: text.literal(context),
+                trace: prepared.trace,
+                ..prepared.noted(text.command, is_sample, &self.whose)
+            }
+        });
+        Current {
+            noted,
+            ..Then::Prepared(prepared).into()
+        }
+    }
+
+    fn execute(&mut self, context: &Context, text: Text<'_>) -> Option<Current> {
+        let id = match statement_id(text.beginning)? {
             LAST_PREPARED => self.last_prepared,
             id => id,
         };
+        let is_sample = self.is_sample(context);
         let prepared = self.prepared.get(&id)?;
         let whose = (prepared.digest, &self.whose);
-        let make_text = || Arc::clone(&prepared.text);
-        let place = context.digests.begin(self.worker, whose, make_text);
-        Some(Current::Statement(place))
+        let kept = || Arc::clone(&prepared.text);
+        let (place, _) = context.digests.begin(self.worker, whose, (kept, false));
+        let noted = is_sample.map(|is_sample| Noted {
+            trace: prepared.trace,
+            ..prepared.noted(text.command, is_sample, &self.whose)
+        });
+        Some(Current {
+            place: Some(place),
+            noted,
+            ..Current::default()
+        })
     }
 
-    /// Its answer has ended.
-    pub(super) fn end(&mut self, context: &Context, summary: &Summary, time: (Instant, Duration)) {
-        let Some(current) = self.current.take() else {
-            return;
-        };
-        if let Current::Statement(place) | Current::Use(place, _) = &current {
-            context.digests.end(self.worker, *place, summary, time);
+    /// `None` where no log may want it; else whether it is one of the sample.
+    fn is_sample(&mut self, context: &Context) -> Option<bool> {
+        let log = &context.query_log;
+        if !log.is_on() {
+            return None;
         }
-        if summary.is_err {
-            return;
+        self.said += 1;
+        let is_sample = log.samples(self.session, self.said);
+        (is_sample || log.settings.slow.is_some()).then_some(is_sample)
+    }
+
+    /// Bytes of the answer are there.
+    pub(super) fn see_first_byte(&mut self) {
+        if let Some(current) = &mut self.current
+            && current.noted.is_some()
+        {
+            current.first_byte_at.get_or_insert_with(Instant::now);
         }
-        match current {
-            Current::Statement(_) => {}
-            Current::Use(_, database) | Current::InitDb(database) => {
+    }
+
+    /// Its answer has ended. What belongs into a log.
+    pub(super) fn end(
+        &mut self,
+        context: &Context,
+        summary: &Summary,
+        (began, took): (Instant, Duration),
+    ) -> Option<Noted> {
+        let mut current = self.current.take()?;
+        if let Some(place) = current.place {
+            let time = (began, took);
+            context.digests.end(self.worker, place, summary, time);
+        }
+        let noted = current.noted_after(context, took);
+        match current.then {
+            _ if summary.is_err => {}
+            Then::Nothing => {}
+            Then::Database(database) => {
                 self.whose = context.digests.whose(self.whose.username(), &database);
             }
-            Current::Prepare(prepared) => self.prepare(summary.statement_id, prepared),
-            Current::Reset => self.forget_prepared(),
+            Then::Prepared(prepared) => self.prepare(summary.statement_id, prepared),
+            Then::Reset => self.forget_prepared(),
         }
+        noted
+    }
+
+    /// There will be no answer, or not all of it. What belongs into a log.
+    pub(super) fn abandon(&mut self, context: &Context, after: Duration) -> Option<Noted> {
+        self.current.take()?.noted_after(context, after)
     }
 
     /// Those beyond the bound are not known when they are executed.
@@ -260,7 +374,85 @@ impl Statements {
     }
 }
 
+impl Current {
+    fn noted_after(&mut self, context: &Context, took: Duration) -> Option<Noted> {
+        let noted = Noted {
+            is_slow: context.query_log.is_slow(took),
+            first_byte_at: self.first_byte_at,
+            ..self.noted.take()?
+        };
+        (noted.is_slow || noted.is_sample).then_some(noted)
+    }
+}
+
+impl From<Then> for Current {
+    fn from(then: Then) -> Self {
+        Self {
+            then,
+            ..Self::default()
+        }
+    }
+}
+
+impl Noted {
+    fn new(
+        command: Command,
+        (digest, text): (Digest, Arc<str>),
+        is_sample: bool,
+        whose: &Whose,
+    ) -> Self {
+        Self {
+            command,
+            digest,
+            text,
+            literal_text: None,
+            trace: None,
+            is_sample,
+            is_slow: false,
+            whose: whose.clone(),
+            first_byte_at: None,
+        }
+    }
+}
+
+impl Text<'_> {
+    fn digest(&self) -> Digest {
+        Digest::of(self.beginning, self.reading)
+    }
+
+    fn kept(&self) -> Arc<str> {
+        kept_text(&normalised(self.beginning, self.reading))
+    }
+
+    fn literal(&self, context: &Context) -> Option<String> {
+        context.query_log.settings.has_literals.then(|| {
+            let mut text = String::from_utf8_lossy(self.beginning).into_owned();
+            if self.reading.is_cut {
+                text.push_str("...");
+            }
+            text
+        })
+    }
+
+    /// A comment stands at the end, as a rule.
+    fn trace(&self) -> Option<Trace> {
+        let attributes = QueryAttribute::decode_all(self.attributes).unwrap_or_default();
+        let named = attributes
+            .iter()
+            .find_map(|attribute| match attribute.value {
+                Value::Bytes(value) if attribute.name == b"traceparent" => Trace::parse(value),
+                _ => None,
+            });
+        named.or_else(|| Trace::find(self.all))
+    }
+}
+
 impl Prepared {
+    fn noted(&self, command: Command, is_sample: bool, whose: &Whose) -> Noted {
+        let text = Arc::clone(&self.text);
+        Noted::new(command, (self.digest, text), is_sample, whose)
+    }
+
     fn bytes(&self) -> usize {
         PREPARED_BYTES + self.text.len()
     }
