@@ -58,8 +58,9 @@ pub struct DigestReport {
 /// Who says statements, and in which database.
 #[derive(Debug, Clone)]
 pub(crate) struct Whose {
-    /// The user's, and the database's.
-    names: Arc<[Box<[u8]>; 2]>,
+    /// The user's, and behind it the database's.
+    names: Arc<[u8]>,
+    user_bytes: usize,
     hash: u64,
 }
 
@@ -70,11 +71,11 @@ pub(crate) struct Key {
     whose: u64,
 }
 
-/// Where a statement that was begun will be counted.
+/// Where a statement that was begun will be counted, unless its entry moves meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     key: Key,
-    at: Option<usize>,
+    at: u32,
 }
 
 #[derive(Debug)]
@@ -131,7 +132,8 @@ impl Digests {
     pub(crate) fn whose(&self, username: &[u8], database: &[u8]) -> Whose {
         Whose {
             hash: self.hasher.hash_one((username, database)),
-            names: Arc::new([username.into(), database.into()]),
+            names: [username, database].concat().into(),
+            user_bytes: username.len(),
         }
     }
 
@@ -150,7 +152,10 @@ impl Digests {
         let at = table
             .as_mut()
             .and_then(|table| table.find_or_add(key, whose, &text));
-        let place = Place { key, at };
+        let place = Place {
+            key,
+            at: at.map_or(u32::MAX, |at| at as u32),
+        };
         if !is_wanted {
             return (place, None);
         }
@@ -251,15 +256,15 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
 
 impl Whose {
     pub(crate) fn username(&self) -> &[u8] {
-        &self.names[0]
+        &self.names[..self.user_bytes]
     }
 
     pub(crate) fn database(&self) -> &[u8] {
-        &self.names[1]
+        &self.names[self.user_bytes..]
     }
 
     fn bytes(&self) -> usize {
-        self.username().len() + self.database().len()
+        self.names.len()
     }
 }
 
@@ -320,8 +325,9 @@ impl Table {
 
     /// Of an entry that has moved since, too.
     fn sums(&mut self, place: Place) -> &mut Sums {
-        let at = match place.at.and_then(|at| self.entries.get(at)) {
-            Some(entry) if entry.key == place.key => place.at,
+        let at = place.at as usize;
+        let at = match self.entries.get(at) {
+            Some(entry) if entry.key == place.key => Some(at),
             _ => self.index.get(&place.key).copied(),
         };
         match at.and_then(|at| self.entries.get_mut(at)) {

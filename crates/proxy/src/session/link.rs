@@ -462,7 +462,7 @@ impl Link {
         if let (Some(statements), Some(at)) = (&mut self.statements, asked_at) {
             let noted = statements.end(&self.context, &self.summary, (at, duration));
             if let Some(noted) = noted {
-                self.note(noted, (at, duration), None);
+                self.note(*noted, (at, duration), None);
             }
         }
         let Activity::Command(command) = self.activity else {
@@ -480,7 +480,7 @@ impl Link {
         let statements = self.statements.as_mut();
         if let Some(noted) = statements.and_then(|it| it.abandon(&self.context, time.1)) {
             self.summary = Summary::default();
-            self.note(noted, time, Some(reason));
+            self.note(*noted, time, Some(reason));
         }
     }
 

@@ -33,14 +33,21 @@ pub(super) struct Statements {
     /// Those that a log was asked about.
     said: u64,
     whose: Whose,
-    /// By the server's id.
-    prepared: HashMap<u32, Prepared>,
-    prepared_bytes: usize,
-    last_prepared: u32,
+    /// Made with the first one.
+    prepared: Option<Box<PreparedStatements>>,
     /// What waits for its answer.
     current: Option<Current>,
     /// The beginning of a command whose rest is to come.
     beginning: Vec<u8>,
+}
+
+/// What a session has prepared.
+#[derive(Debug, Default)]
+struct PreparedStatements {
+    /// By the server's id.
+    known: HashMap<u32, Prepared>,
+    bytes: usize,
+    last: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -55,8 +62,7 @@ struct Current {
     /// Where it is counted.
     place: Option<Place>,
     /// What the logs may want to know of it.
-    noted: Option<Noted>,
-    first_byte_at: Option<Instant>,
+    noted: Option<Box<Noted>>,
     then: Then,
 }
 
@@ -66,7 +72,7 @@ enum Then {
     #[default]
     Nothing,
     Database(Vec<u8>),
-    Prepared(Prepared),
+    Prepared(Box<Prepared>),
     Reset,
 }
 
@@ -127,9 +133,7 @@ impl Statements {
                 session,
                 said: 0,
                 whose: context.digests.whose(username, database),
-                prepared: HashMap::new(),
-                prepared_bytes: 0,
-                last_prepared: 0,
+                prepared: None,
                 current: None,
                 beginning: Vec::new(),
             })
@@ -139,7 +143,7 @@ impl Statements {
     /// The client is another one; what it had prepared is gone.
     pub(super) fn change_user(&mut self, context: &Context, username: &[u8], database: &[u8]) {
         self.whose = context.digests.whose(username, database);
-        self.forget_prepared();
+        self.prepared = None;
         self.current = None;
     }
 
@@ -226,7 +230,7 @@ impl Statements {
             Command::STMT_EXECUTE | Command::STMT_BULK_EXECUTE => self.execute(context, text),
             Command::STMT_PREPARE => Some(self.begin_prepare(context, text)),
             Command::STMT_CLOSE => {
-                self.close(statement_id(body)?);
+                self.prepared.as_mut()?.close(statement_id(body)?);
                 None
             }
             Command::INIT_DB => Some(Then::Database(body.to_vec()).into()),
@@ -248,21 +252,19 @@ impl Statements {
             trace: text.trace(),
             ..Noted::new(text.command, (digest, kept), is_sample, &self.whose)
         });
-        let then = database_of(text.beginning).map_or(Then::Nothing, Then::Database);
         Current {
             place: Some(place),
-            noted,
-            first_byte_at: None,
-            then,
+            noted: noted.map(Box::new),
+            then: database_of(text.beginning).map_or(Then::Nothing, Then::Database),
         }
     }
 
     fn begin_prepare(&mut self, context: &Context, text: Text<'_>) -> Current {
-        let mut prepared = Prepared {
+        let mut prepared = Box::new(Prepared {
             digest: text.digest(),
             text: text.kept(),
             trace: None,
-        };
+        });
         let noted = self.is_sample(context).map(|is_sample| {
             prepared.trace = text.trace();
             Noted {
@@ -272,18 +274,15 @@ impl Statements {
             }
         });
         Current {
-            noted,
+            noted: noted.map(Box::new),
             ..Then::Prepared(prepared).into()
         }
     }
 
     fn execute(&mut self, context: &Context, text: Text<'_>) -> Option<Current> {
-        let id = match statement_id(text.beginning)? {
-            LAST_PREPARED => self.last_prepared,
-            id => id,
-        };
         let is_sample = self.is_sample(context);
-        let prepared = self.prepared.get(&id)?;
+        let statements = self.prepared.as_ref()?;
+        let prepared = statements.get(statement_id(text.beginning)?)?;
         let whose = (prepared.digest, &self.whose);
         let kept = || Arc::clone(&prepared.text);
         let (place, _) = context.digests.begin(self.worker, whose, (kept, false));
@@ -293,7 +292,7 @@ impl Statements {
         });
         Some(Current {
             place: Some(place),
-            noted,
+            noted: noted.map(Box::new),
             ..Current::default()
         })
     }
@@ -311,10 +310,9 @@ impl Statements {
 
     /// Bytes of the answer are there.
     pub(super) fn see_first_byte(&mut self) {
-        if let Some(current) = &mut self.current
-            && current.noted.is_some()
-        {
-            current.first_byte_at.get_or_insert_with(Instant::now);
+        let noted = self.current.as_mut().and_then(|it| it.noted.as_mut());
+        if let Some(noted) = noted {
+            noted.first_byte_at.get_or_insert_with(Instant::now);
         }
     }
 
@@ -324,7 +322,7 @@ impl Statements {
         context: &Context,
         summary: &Summary,
         (began, took): (Instant, Duration),
-    ) -> Option<Noted> {
+    ) -> Option<Box<Noted>> {
         let mut current = self.current.take()?;
         if let Some(place) = current.place {
             let time = (began, took);
@@ -337,50 +335,54 @@ impl Statements {
             Then::Database(database) => {
                 self.whose = context.digests.whose(self.whose.username(), &database);
             }
-            Then::Prepared(prepared) => self.prepare(summary.statement_id, prepared),
-            Then::Reset => self.forget_prepared(),
+            Then::Prepared(prepared) => {
+                let id = summary.statement_id;
+                self.prepared.get_or_insert_default().add(id, *prepared);
+            }
+            Then::Reset => self.prepared = None,
         }
         noted
     }
 
     /// There will be no answer, or not all of it. What belongs into a log.
-    pub(super) fn abandon(&mut self, context: &Context, after: Duration) -> Option<Noted> {
+    pub(super) fn abandon(&mut self, context: &Context, after: Duration) -> Option<Box<Noted>> {
         self.current.take()?.noted_after(context, after)
+    }
+}
+
+impl PreparedStatements {
+    fn get(&self, id: u32) -> Option<&Prepared> {
+        self.known.get(match id {
+            LAST_PREPARED => &self.last,
+            _ => &id,
+        })
     }
 
     /// Those beyond the bound are not known when they are executed.
-    fn prepare(&mut self, id: Option<u32>, prepared: Prepared) {
+    fn add(&mut self, id: Option<u32>, prepared: Prepared) {
         let Some(id) = id else {
             return;
         };
         self.close(id);
-        self.last_prepared = id;
+        self.last = id;
         let bytes = prepared.bytes();
-        if self.prepared_bytes + bytes <= PREPARED_BYTES_MAX {
-            self.prepared_bytes += bytes;
-            self.prepared.insert(id, prepared);
+        if self.bytes + bytes <= PREPARED_BYTES_MAX {
+            self.bytes += bytes;
+            self.known.insert(id, prepared);
         }
     }
 
     fn close(&mut self, id: u32) {
-        if let Some(prepared) = self.prepared.remove(&id) {
-            self.prepared_bytes -= prepared.bytes();
+        if let Some(prepared) = self.known.remove(&id) {
+            self.bytes -= prepared.bytes();
         }
-    }
-
-    fn forget_prepared(&mut self) {
-        self.prepared = HashMap::new();
-        self.prepared_bytes = 0;
     }
 }
 
 impl Current {
-    fn noted_after(&mut self, context: &Context, took: Duration) -> Option<Noted> {
-        let noted = Noted {
-            is_slow: context.query_log.is_slow(took),
-            first_byte_at: self.first_byte_at,
-            ..self.noted.take()?
-        };
+    fn noted_after(&mut self, context: &Context, took: Duration) -> Option<Box<Noted>> {
+        let mut noted = self.noted.take()?;
+        noted.is_slow = context.query_log.is_slow(took);
         (noted.is_slow || noted.is_sample).then_some(noted)
     }
 }
@@ -469,5 +471,51 @@ fn database_of(text: &[u8]) -> Option<Vec<u8>> {
     match word.eq_ignore_ascii_case(b"use") {
         true => SessionEffects::of(text).database,
         false => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands of sessions wait most of the time.
+    #[test]
+    fn what_is_kept_of_a_session_that_waits_is_small() {
+        let bytes = size_of::<Statements>();
+        assert!(bytes <= 176, "{bytes} bytes");
+    }
+
+    #[test]
+    fn a_use_names_the_database() {
+        for (text, database) in [
+            ("USE shop", Some("shop")),
+            ("  use `a b`;", Some("a b")),
+            ("user", None),
+            ("SELECT 1", None),
+            ("", None),
+        ] {
+            let found = database_of(text.as_bytes());
+            assert_eq!(found.as_deref(), database.map(str::as_bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn prepared_statements_are_bounded() {
+        let mut statements = PreparedStatements::default();
+        let prepared = || Prepared {
+            digest: Digest(1),
+            text: "x".repeat(1024).into(),
+            trace: None,
+        };
+        for id in 0..1000 {
+            statements.add(Some(id), prepared());
+        }
+        assert!(statements.bytes <= PREPARED_BYTES_MAX);
+        assert!(statements.get(0).is_some());
+        assert!(statements.get(999).is_none() && statements.get(LAST_PREPARED).is_none());
+        (0..1000).for_each(|id| statements.close(id));
+        assert_eq!((statements.bytes, statements.known.len()), (0, 0));
+        statements.add(Some(7), prepared());
+        assert!(statements.get(LAST_PREPARED).is_some());
     }
 }
