@@ -18,6 +18,7 @@ mod options;
 mod pid_file;
 mod playground;
 mod privileges;
+mod query_log;
 mod service;
 mod service_manager;
 mod settings;

@@ -13,7 +13,7 @@ mod value;
 
 use std::ffi::OsString;
 use std::iter;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::path::{Path, PathBuf};
 
 use admin::OptionOrigin;
@@ -84,6 +84,8 @@ pub(crate) struct Options {
     pub(crate) process: ProcessOptions,
     #[command(flatten)]
     pub(crate) log: LogOptions,
+    #[command(flatten)]
+    pub(crate) query_log: QueryLogOptions,
     #[command(flatten)]
     pub(crate) script: ScriptOptions,
     #[command(flatten)]
@@ -549,6 +551,27 @@ pub(crate) struct LogOptions {
     /// Add a backtrace to the log line of a program error
     #[arg(long = "log-backtrace-on-crash")]
     pub(crate) backtrace_on_crash: bool,
+}
+
+/// JSON lines; values are left out unless they are asked for.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Query logs")]
+pub(crate) struct QueryLogOptions {
+    /// Append statements that took long to this file, one JSON object a line
+    #[arg(long, value_name = "FILE")]
+    pub(crate) slow_query_log: Option<PathBuf>,
+    /// How long is long, from the statement's last byte to the answer's; 0 for all
+    #[arg(long, value_name = "SECONDS", value_parser = value::grace, default_value = "1", allow_negative_numbers = true)]
+    pub(crate) slow_query_time: Seconds,
+    /// Append statements to this file, in the same shape
+    #[arg(long, value_name = "FILE")]
+    pub(crate) query_log: Option<PathBuf>,
+    /// One of so many statements goes to --query-log; 1 for all
+    #[arg(long, value_name = "NUMBER", value_parser = value::one_of, default_value = "1")]
+    pub(crate) query_log_sample: NonZeroU64,
+    /// Also log statements as they were said, with all that is secret in them
+    #[arg(long)]
+    pub(crate) query_log_literals: bool,
 }
 
 /// Read by nothing any more.

@@ -19,6 +19,7 @@ use crate::daemon::Caller;
 use crate::log::{Choice, Log};
 use crate::options::{Options, Source};
 use crate::pid_file::PidFile;
+use crate::query_log::QueryLogs;
 use crate::settings::{self, Settings};
 use crate::upgrade::{Inheritance, Program, Upgrade};
 use crate::{angel, complain, daemon, log, open_files, privileges, service_manager, signals, tls};
@@ -101,8 +102,11 @@ fn run(
         operators,
         http,
         pid_file,
+        query_logs,
         ..
     } = settings;
+    // Not the angel's: it would give the next worker files that were renamed meanwhile.
+    let query_logs = QueryLogs::open(&query_logs)?;
     let backends = proxy.backends.clone();
     let servers = Servers::bind(proxy, operators, http, &mut inheritance.sockets)?;
     let unused = mem::take(&mut inheritance.sockets);
@@ -118,13 +122,15 @@ fn run(
         pid_file.write()?;
     }
     let served = user
-        .map_or(Ok(()), |user| privileges::drop_to(user, log, &pid_file))
+        .map_or(Ok(()), |user| {
+            privileges::drop_to(user, (log, &query_logs), &pid_file)
+        })
         .and_then(|()| {
             serve(
                 servers,
                 &backends,
                 (caller, program, inheritance),
-                (log, &pid_file),
+                (log, &query_logs, &pid_file),
                 (all, source, is_again),
             )
         });
@@ -183,7 +189,7 @@ fn serve(
     servers: Servers,
     backends: &[(Address, Role)],
     (caller, program, inheritance): (Caller, Program, &mut Inheritance),
-    (log, pid_file): (&Log, &PidFile),
+    (log, query_logs, pid_file): (&Log, &QueryLogs, &PidFile),
     (options, source, is_again): (&Arc<Options>, Source, bool),
 ) -> Result<()> {
     let listeners = servers.listeners();
@@ -203,10 +209,15 @@ fn serve(
         operators.iter().map(Server::settings).collect(),
     ));
     let reloading = Arc::clone(&configuration);
-    let reload = move || reloading.reload_or_read_certificates("SIGHUP");
+    let files = query_logs.clone();
+    let reload = move || {
+        files.reopen();
+        reloading.reload_or_read_certificates("SIGHUP");
+    };
     let stop = move || shutdown.drain();
     let upgrade = move || upgrade.begin();
     signals::listen(log.clone(), pid_file.clone(), stop, reload, upgrade)?;
+    query_logs.start(service.query_records())?;
     announce(address, &operators, backends);
     if is_again {
         // The angel knows the options that it was started with.
@@ -233,7 +244,10 @@ fn serve(
     service_manager::ready();
     let control = service.control();
     service_manager::watch(move |silence| control.beats_within(silence))?;
-    service.run().context("the proxy cannot run")
+    let control = service.control();
+    let served = service.run().context("the proxy cannot run");
+    query_logs.finish(&control);
+    served
 }
 
 fn announce(proxy: Option<String>, operators: &[Server], backends: &[(Address, Role)]) {

@@ -11,7 +11,10 @@ use std::sync::Arc;
 use admin::{Account, Interface};
 use anyhow::{Context, Result, bail, ensure};
 use backend::{Address, Balance, Role, Target};
-use proxy::{CompressionSettings, PoolReset, ScriptSettings, ServerCompression};
+use proxy::{
+    CompressionSettings, PoolReset, QueryLogKind, QueryLogSettings, ScriptSettings,
+    ServerCompression,
+};
 use script::{OnHookError, OnLoadError, Shared};
 use transport::compression::Algorithm;
 use transport::proxy_protocol::Version;
@@ -19,7 +22,7 @@ use transport::proxy_protocol::Version;
 use crate::log::Choice;
 use crate::options::{
     AddressList, BalanceOption, ClientSslMode, HookErrorOption, LoadErrorOption, LogOptions,
-    OperatorOptions, Options, Plugin, PoolResetOption, ServerCompressionOption,
+    OperatorOptions, Options, Plugin, PoolResetOption, QueryLogOptions, ServerCompressionOption,
     ServerProxyProtocol,
 };
 
@@ -37,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) http: Option<Address>,
     /// Where the log goes; a path is absolute.
     pub(crate) log: Choice,
+    /// Which query logs there are, and their absolute paths.
+    pub(crate) query_logs: Vec<(QueryLogKind, PathBuf)>,
     /// Absolute.
     pub(crate) pid_file: Option<PathBuf>,
     /// Where relative paths start.
@@ -51,6 +56,7 @@ impl Settings {
             proxy: proxy_settings(options, &base)?,
             operators: operators(options, &base)?,
             http: http(&options.operator)?,
+            query_logs: query_logs(&options.query_log, &base)?,
             log: log_choice(&options.log, options.process.daemon, &base)?,
             pid_file: options
                 .process
@@ -124,6 +130,28 @@ fn log_choice(options: &LogOptions, daemon: bool, base: &Path) -> Result<Choice>
     }
 }
 
+fn query_logs(options: &QueryLogOptions, base: &Path) -> Result<Vec<(QueryLogKind, PathBuf)>> {
+    let slow = options.slow_query_log.as_ref();
+    let sample = options.query_log.as_ref();
+    ensure!(
+        slow.is_none() || slow != sample,
+        "--slow-query-log and --query-log are the same file; give them one each"
+    );
+    let slow = slow.map(|path| (QueryLogKind::Slow, base.join(path)));
+    let sample = sample.map(|path| (QueryLogKind::Sample, base.join(path)));
+    Ok(slow.into_iter().chain(sample).collect())
+}
+
+fn query_log_settings(options: &QueryLogOptions) -> QueryLogSettings {
+    let slow = options.slow_query_log.as_ref();
+    let sample = options.query_log.as_ref();
+    QueryLogSettings {
+        slow: slow.map(|_| options.slow_query_time),
+        sample: sample.map(|_| options.query_log_sample),
+        has_literals: options.query_log_literals,
+    }
+}
+
 fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     let (options, timeouts) = (&all.proxy, &all.timeouts);
     let has_script = all.script.proxy_lua_script.is_some();
@@ -169,6 +197,7 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     settings.write_timeout = timeouts.write.0.unwrap_or(settings.write_timeout);
     settings.shutdown_timeout = timeouts.shutdown;
     settings.handover_timeout = timeouts.upgrade;
+    settings.query_log = query_log_settings(&all.query_log);
     settings.digest_bytes_max = usize::try_from(all.operator.digest_limit).unwrap_or(usize::MAX);
     settings.pool_wait = all.pool.wait;
     settings.pool_reset = match all.pool.reset {

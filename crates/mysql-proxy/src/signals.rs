@@ -1,4 +1,4 @@
-//! What the signals to a serving process do: SIGTERM and SIGINT end it, SIGHUP opens the log file again and reloads the
+//! What the signals to a serving process do: SIGTERM and SIGINT end it, SIGHUP opens the logs' files again and reloads the
 //! options, SIGUSR2 has another process take over.
 
 use std::thread;

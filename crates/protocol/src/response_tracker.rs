@@ -22,8 +22,8 @@ const COUNT_PREFIX_BYTES: usize = 9 + 1;
 const PREPARE_OK_BYTES: usize = 13;
 /// An OK that is shorter is none that a statement was prepared.
 const PREPARE_OK_BYTES_MIN: usize = 12;
-/// A header and an error code.
-const ERR_PREFIX_BYTES: usize = 3;
+/// A header, an error code, and a SQLSTATE behind its mark.
+const ERR_PREFIX_BYTES: usize = 9;
 /// The most that is kept of a packet that comes in pieces.
 const PREFIX_BYTES_MAX: usize = PacketHeader::BYTES + OkHead::BYTES_MAX;
 
@@ -90,6 +90,8 @@ pub struct Summary {
     pub is_err: bool,
     /// Its code.
     pub error_code: Option<u16>,
+    /// Its SQLSTATE; none in packets that have none.
+    pub sql_state: Option<[u8; 5]>,
     /// A packet had not the sequence id that follows: it may be none of this response.
     pub is_out_of_sequence: bool,
 }
@@ -372,7 +374,9 @@ impl ResponseTracker {
     }
 
     fn err(&mut self, prefix: &[u8]) -> Result<State, DecodeError> {
-        let code = ErrPacket::decode(prefix)?.code;
+        let ErrPacket {
+            code, sql_state, ..
+        } = ErrPacket::decode(prefix)?;
         if code == ErrPacket::PROGRESS_REPORT && self.capabilities.has_progress_reports() {
             return Ok(self.state);
         }
@@ -381,6 +385,7 @@ impl ResponseTracker {
         self.summary.last_insert_id = Some(0);
         self.summary.is_err = true;
         self.summary.error_code = Some(code);
+        self.summary.sql_state = sql_state;
         Ok(State::Ended)
     }
 

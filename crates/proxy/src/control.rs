@@ -13,6 +13,7 @@ use tracing::{info, warn};
 use crate::counters::{Status, Work, WorkerReport};
 use crate::digests::DigestReport;
 use crate::live::{Live, ReloadError};
+use crate::query_log::QueryLogReport;
 use crate::register::SessionReport;
 use crate::scripts::SharedState;
 use crate::session::script::{endpoint, views};
@@ -69,6 +70,11 @@ impl Control {
     pub fn digests(&self) -> Option<Vec<DigestReport>> {
         let digests = &self.0.digests;
         digests.are_on().then(|| digests.reports())
+    }
+
+    /// What became of the query logs' statements; one for each log that there is.
+    pub fn query_logs(&self) -> Vec<QueryLogReport> {
+        self.0.query_log.reports()
     }
 
     /// Forgets what statements cost so far.

@@ -58,8 +58,9 @@ pub struct DigestReport {
 /// Who says statements, and in which database.
 #[derive(Debug, Clone)]
 pub(crate) struct Whose {
-    /// The user's, and the database's.
-    names: Arc<[Box<[u8]>; 2]>,
+    /// The user's, and behind it the database's.
+    names: Arc<[u8]>,
+    user_bytes: usize,
     hash: u64,
 }
 
@@ -70,11 +71,11 @@ pub(crate) struct Key {
     whose: u64,
 }
 
-/// Where a statement that was begun will be counted.
+/// Where a statement that was begun will be counted, unless its entry moves meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Place {
     key: Key,
-    at: Option<usize>,
+    at: u32,
 }
 
 #[derive(Debug)]
@@ -131,17 +132,18 @@ impl Digests {
     pub(crate) fn whose(&self, username: &[u8], database: &[u8]) -> Whose {
         Whose {
             hash: self.hasher.hash_one((username, database)),
-            names: Arc::new([username.into(), database.into()]),
+            names: [username, database].concat().into(),
+            user_bytes: username.len(),
         }
     }
 
-    /// A statement begins. `text` is made for a digest that is new.
+    /// A statement begins. `text` is made for a digest that is new; it comes back where it is wanted.
     pub(crate) fn begin(
         &self,
         worker: usize,
         (digest, whose): (Digest, &Whose),
-        text: impl FnOnce() -> Arc<str>,
-    ) -> Place {
+        (text, is_wanted): (impl Fn() -> Arc<str>, bool),
+    ) -> (Place, Option<Arc<str>>) {
         let key = Key {
             digest,
             whose: whose.hash,
@@ -149,8 +151,18 @@ impl Digests {
         let mut table = self.table(worker);
         let at = table
             .as_mut()
-            .and_then(|table| table.find_or_add(key, whose, text));
-        Place { key, at }
+            .and_then(|table| table.find_or_add(key, whose, &text));
+        let place = Place {
+            key,
+            at: at.map_or(u32::MAX, |at| at as u32),
+        };
+        if !is_wanted {
+            return (place, None);
+        }
+        let entry = table
+            .zip(at)
+            .map(|(table, at)| Arc::clone(&table.entries[at].text));
+        (place, Some(entry.unwrap_or_else(text)))
     }
 
     /// Its answer has ended.
@@ -244,15 +256,15 @@ pub(crate) fn printable(bytes: &[u8]) -> String {
 
 impl Whose {
     pub(crate) fn username(&self) -> &[u8] {
-        &self.names[0]
+        &self.names[..self.user_bytes]
     }
 
     pub(crate) fn database(&self) -> &[u8] {
-        &self.names[1]
+        &self.names[self.user_bytes..]
     }
 
     fn bytes(&self) -> usize {
-        self.username().len() + self.database().len()
+        self.names.len()
     }
 }
 
@@ -272,7 +284,7 @@ impl Table {
         &mut self,
         key: Key,
         whose: &Whose,
-        text: impl FnOnce() -> Arc<str>,
+        text: impl Fn() -> Arc<str>,
     ) -> Option<usize> {
         if let Some(at) = self.index.get(&key) {
             return Some(*at);
@@ -313,8 +325,9 @@ impl Table {
 
     /// Of an entry that has moved since, too.
     fn sums(&mut self, place: Place) -> &mut Sums {
-        let at = match place.at.and_then(|at| self.entries.get(at)) {
-            Some(entry) if entry.key == place.key => place.at,
+        let at = place.at as usize;
+        let at = match self.entries.get(at) {
+            Some(entry) if entry.key == place.key => Some(at),
             _ => self.index.get(&place.key).copied(),
         };
         match at.and_then(|at| self.entries.get_mut(at)) {
@@ -430,12 +443,14 @@ mod tests {
         has_resultset: false,
         is_err: false,
         error_code: None,
+        sql_state: None,
         is_out_of_sequence: false,
     };
 
     fn run(digests: &Digests, worker: usize, number: u64, whose: &Whose, summary: &Summary) {
-        let text = || format!("statement {number}").into();
-        let place = digests.begin(worker, (Digest(number), whose), text);
+        let text = || Arc::<str>::from(format!("statement {number}"));
+        let (place, kept) = digests.begin(worker, (Digest(number), whose), (text, true));
+        assert_eq!(kept.as_deref(), Some(&*text()));
         let took = Duration::from_millis(number);
         digests.end(worker, place, summary, (Instant::now() - took, took));
     }
@@ -476,7 +491,7 @@ mod tests {
     fn a_full_table_sums_up_what_was_seen_longest_ago() {
         let digests = Digests::new(1, 100 * (ENTRY_BYTES + 20));
         let whose = digests.whose(b"a", b"b");
-        let place = digests.begin(0, (Digest(0), &whose), || "slow".into());
+        let (place, _) = digests.begin(0, (Digest(0), &whose), (|| "slow".into(), false));
         for number in 1..=1000 {
             run(&digests, 0, number, &whose, &ROWS);
             run(&digests, 0, 1, &whose, &ROWS);

@@ -8,7 +8,8 @@
 //! * [`worker`]: threads, each with a runtime of its own; a session lives and dies on one
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
-//! * [`counters`]: what was done so far, in numbers; [`digests`]: what statements cost
+//! * [`counters`]: what was done so far, in numbers; [`digests`]: what statements cost,
+//!   [`query_log`]: single ones on their way into logs
 //! * [`live`]: what a running proxy can change
 //! * [`register`]: what others may know of a session, [`shutdown`]: how sessions are told to end
 //! * [`tls`]: where TLS is spoken; [`compression`]: where the compressed protocol is
@@ -24,6 +25,7 @@ mod inherited_sockets;
 pub mod limits;
 mod listener;
 mod live;
+mod query_log;
 mod register;
 mod scripts;
 mod session;
@@ -53,6 +55,9 @@ pub use digests::DigestReport;
 pub use inherited_sockets::InheritedSockets;
 pub use listener::{AsyncListener, BindError, Listener, ListenerHandle};
 pub use live::ReloadError;
+pub use query_log::{
+    QueryLogKind, QueryLogReport, QueryLogSettings, QueryRecord, QueryRecords, Trace,
+};
 pub use register::{Activity, SessionReport};
 pub use script::HookReport;
 pub use scripts::ScriptSettings;
@@ -142,6 +147,11 @@ impl Service {
     /// For those who watch and steer it.
     pub fn control(&self) -> Control {
         Control::new(Arc::clone(&self.live))
+    }
+
+    /// What goes into the query logs, for whoever writes them. Once; none where there are no such logs.
+    pub fn query_records(&self) -> Vec<QueryRecords> {
+        self.live.query_log.take_readers()
     }
 
     /// Serves until [`Shutdown::drain`] was called and the last session ended, at the latest when `shutdown_timeout` and

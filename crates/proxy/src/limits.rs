@@ -11,6 +11,8 @@ use crate::session::last_words;
 pub(crate) const STATEMENT_BYTES_MAX: usize = 4 * 1024;
 /// Of a statement without its literals, as it is shown.
 pub(crate) const DIGEST_TEXT_BYTES_MAX: usize = 2 * 1024;
+/// Statements on their way into one query log.
+pub(crate) const QUERY_LOG_QUEUE_MAX: usize = 4096;
 /// What a session keeps of the statements that it has prepared.
 pub(crate) const PREPARED_BYTES_MAX: usize = 256 * 1024;
 
@@ -51,6 +53,12 @@ pub const LIMITS: &[Limit] = &[
         bound: Bound::Bytes(PREPARED_BYTES_MAX as u64),
         reason: "a thousand of them are below it",
         beyond: "executions of those that came later are in no digest",
+    },
+    Limit {
+        what: "Statements on their way into one query log",
+        bound: Bound::Number(QUERY_LOG_QUEUE_MAX as u64),
+        reason: "those of some 20 ms of a busy proxy, while the file is written",
+        beyond: "they are dropped and counted; no client waits for a log",
     },
     Limit {
         what: "For a client to take its last words",

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::counters::Counters;
 use crate::digests::Digests;
+use crate::query_log::QueryLog;
 use crate::scripts::Scripts;
 use crate::session::Context;
 use crate::settings::Settings;
@@ -21,6 +22,7 @@ pub(crate) struct Live {
     pub(crate) shutdown: Shutdown,
     pub(crate) counters: Arc<Counters>,
     pub(crate) digests: Arc<Digests>,
+    pub(crate) query_log: Arc<QueryLog>,
     /// For connections to come.
     context: RwLock<Arc<Context>>,
 }
@@ -43,6 +45,7 @@ impl Live {
             shutdown: context.shutdown.clone(),
             counters: Arc::clone(&context.counters),
             digests: Arc::clone(&context.digests),
+            query_log: Arc::clone(&context.query_log),
             context: RwLock::new(context),
         }
     }
@@ -52,9 +55,8 @@ impl Live {
         Arc::clone(&self.context.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// New connections get these settings, but for what a process has for its life: where it listens, its threads and
-    /// the room for digests. What
-    /// became of each server whose place in the settings changed, in words.
+    /// New connections get these settings, but for what a process has for its life: where it listens, its threads, the
+    /// room for digests and the query logs. What became of each server whose place in the settings changed, in words.
     pub(crate) fn reload(&self, mut settings: Settings) -> Result<Vec<String>, ReloadError> {
         let mut context = self.context.write().unwrap_or_else(PoisonError::into_inner);
         let before = &context.settings;
@@ -62,6 +64,7 @@ impl Live {
         settings.socket_mode = before.socket_mode;
         settings.workers = before.workers;
         settings.digest_bytes_max = before.digest_bytes_max;
+        settings.query_log = before.query_log;
         let scripts = scripts(&context, &settings).map_err(ReloadError::Scripts)?;
         let backends = &self.backends;
         let outcomes = backends.reconfigure(&before.backends, &settings.backends)?;

@@ -199,6 +199,12 @@ impl Registration {
         *entry.lock().unwrap_or_else(PoisonError::into_inner) = client;
     }
 
+    /// Where the client is; `None` for a Unix socket.
+    pub(crate) fn client(&self) -> Option<SocketAddr> {
+        let entry = &self.entry.client;
+        *entry.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Who the client is from now on.
     pub(crate) fn known_as(&self, username: &[u8]) {
         let entry = &self.entry.username;

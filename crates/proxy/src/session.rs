@@ -49,6 +49,7 @@ use tracing::{debug, info, warn};
 use crate::counters::Counters;
 use crate::digests::Digests;
 use crate::live::Generation;
+use crate::query_log::QueryLog;
 use crate::register::Registration;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
@@ -70,6 +71,7 @@ pub(crate) struct Context {
     pub(crate) shutdown: Shutdown,
     pub(crate) counters: Arc<Counters>,
     pub(crate) digests: Arc<Digests>,
+    pub(crate) query_log: Arc<QueryLog>,
     /// `None` where nobody has a script.
     pub(crate) scripts: Option<Scripts>,
     /// For clients in plain whose password a backend wants to see. Made when the first one comes.
@@ -90,6 +92,7 @@ impl Context {
                 settings.workers.get(),
                 settings.digest_bytes_max,
             )),
+            query_log: Arc::new(QueryLog::new(settings.query_log)),
             settings,
             generation: Generation::first(&backends),
             backends,
@@ -112,6 +115,7 @@ impl Context {
             shutdown: self.shutdown.clone(),
             counters: Arc::clone(&self.counters),
             digests: Arc::clone(&self.digests),
+            query_log: Arc::clone(&self.query_log),
             scripts,
             password_key: Arc::clone(&self.password_key),
         }
@@ -222,6 +226,7 @@ async fn serve(
         return Some(link);
     };
     link.context().counters.failed(error.reason());
+    link.abandon(error.reason());
     match link.has_client_left() && !error.is_clients() {
         true => log_left(&link, peer, &error),
         false => log_end(link.id(), peer, Some(&link.backend_name()), &error),

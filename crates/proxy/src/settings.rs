@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::compression::CompressionSettings;
 use crate::listener::Listener;
+use crate::query_log::QueryLogSettings;
 use crate::scripts::ScriptSettings;
 use crate::tls::TlsSettings;
 use backend::{Address, Balance, Role, Timeouts};
@@ -61,6 +62,8 @@ pub struct Settings {
     pub pool_wait: Duration,
     /// How a connection from the pool becomes the client's.
     pub pool_reset: PoolReset,
+    /// Which statements are logged; [`Service::query_records`](crate::Service::query_records) has them.
+    pub query_log: QueryLogSettings,
     /// Bytes that the digests of all workers may take; 0 for no digests.
     pub digest_bytes_max: usize,
     /// `None` where nobody has a script.
@@ -94,6 +97,7 @@ impl Settings {
             handover_timeout: hours,
             pool_wait: Duration::from_secs(10),
             pool_reset: PoolReset::Auto,
+            query_log: QueryLogSettings::default(),
             digest_bytes_max: 8 * 1024 * 1024,
             script: None,
             tls: TlsSettings::default(),

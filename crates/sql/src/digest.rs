@@ -71,18 +71,18 @@ pub fn normalised(sql: &[u8], reading: Reading) -> Vec<u8> {
 /// Where the text is written, if anywhere.
 trait Output {
     fn push(&mut self, bytes: &[u8]);
-    fn at(&self) -> usize;
-    fn cut(&mut self, at: usize);
+    fn at(&self) -> u32;
+    fn cut(&mut self, at: u32);
 }
 
 impl Output for () {
     fn push(&mut self, _: &[u8]) {}
 
-    fn at(&self) -> usize {
+    fn at(&self) -> u32 {
         0
     }
 
-    fn cut(&mut self, _: usize) {}
+    fn cut(&mut self, _: u32) {}
 }
 
 impl Output for Vec<u8> {
@@ -90,12 +90,12 @@ impl Output for Vec<u8> {
         self.extend_from_slice(bytes);
     }
 
-    fn at(&self) -> usize {
-        self.len()
+    fn at(&self) -> u32 {
+        self.len() as u32
     }
 
-    fn cut(&mut self, at: usize) {
-        self.truncate(at);
+    fn cut(&mut self, at: u32) {
+        self.truncate(at as usize);
     }
 }
 
@@ -122,7 +122,7 @@ struct Frame {
     /// The hash of the element before; 0 before the first one.
     previous: u64,
     /// Where the text of the current element begins, with its comma.
-    element_at: usize,
+    element_at: u32,
     /// Elements so far, up to two.
     elements: u8,
     /// The element before stands for several.
@@ -251,6 +251,7 @@ impl<'a, O: Output> Normaliser<'a, O> {
         (Digest(self.state), self.output)
     }
 
+    #[inline(always)]
     fn take(&mut self, piece: Piece<'a>) {
         if self.is_behind_row && self.goes_on_with_rows(&piece) {
             return;
@@ -272,6 +273,7 @@ impl<'a, O: Output> Normaliser<'a, O> {
         }
     }
 
+    #[inline(always)]
     fn write(&mut self, piece: Piece<'a>) {
         match piece {
             Piece::Word(text, key) => self.put(Last::Word(key), key, text),
@@ -292,6 +294,7 @@ impl<'a, O: Output> Normaliser<'a, O> {
         }
     }
 
+    #[inline(always)]
     fn put(&mut self, kind: Last, key: u64, text: &[u8]) {
         self.state = mix(self.state, key);
         let is_close = match self.last {
@@ -306,6 +309,7 @@ impl<'a, O: Output> Normaliser<'a, O> {
         self.last = kind;
     }
 
+    #[inline(always)]
     fn literal(&mut self) {
         self.signs = (0, 0);
         // Strings side by side are one.
@@ -315,9 +319,13 @@ impl<'a, O: Output> Normaliser<'a, O> {
         }
     }
 
+    #[inline(always)]
     fn is_constant(&self, key: u64) -> bool {
-        let is_operator = matches!(self.last, Last::Word(last) if IS.contains(&last));
-        CONSTANTS.contains(&key) && !is_operator && self.last != Last::Dot
+        let is_behind = |last: Last| match last {
+            Last::Word(last) => IS.contains(&last),
+            last => last == Last::Dot,
+        };
+        CONSTANTS.contains(&key) && !is_behind(self.last)
     }
 
     /// A sign is an operator.
@@ -330,7 +338,11 @@ impl<'a, O: Output> Normaliser<'a, O> {
     }
 
     /// They belong to no literal.
+    #[inline(always)]
     fn flush_signs(&mut self) {
+        if self.signs == (0, 0) {
+            return;
+        }
         let (minus, plus) = std::mem::take(&mut self.signs);
         for _ in 0..minus {
             self.put(Last::Symbol, scanner::symbol(b"-"), b"-");

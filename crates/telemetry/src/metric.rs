@@ -437,6 +437,33 @@ pub const METRICS: &[Metric] = &[
         samples: |snapshot| by_worker(snapshot, |worker| worker.lag.as_secs_f64()),
     },
     Metric {
+        name: "query_log_lines",
+        kind: Kind::Counter,
+        unit: "",
+        help: "Statements that were written to --slow-query-log (slow) and to --query-log (query).",
+        labels: &["log"],
+        samples: |snapshot| {
+            let logs = snapshot.query_logs.iter();
+            logs.map(|log| sample([log.kind.name()], log.written as f64))
+                .collect()
+        },
+    },
+    Metric {
+        name: "query_log_lost",
+        kind: Kind::Counter,
+        unit: "",
+        help: "Statements that are in none of these logs though they should be: the file took them too slowly (queue_full), or not at all (write_error).",
+        labels: &["log", "reason"],
+        samples: |snapshot| {
+            let logs = snapshot.query_logs.iter();
+            logs.flat_map(|log| {
+                [("queue_full", log.dropped), ("write_error", log.failed)]
+                    .map(|(reason, lost)| sample([log.kind.name(), reason], lost as f64))
+            })
+            .collect()
+        },
+    },
+    Metric {
         name: "process_resident_memory",
         kind: Kind::Gauge,
         unit: "bytes",

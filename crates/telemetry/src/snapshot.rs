@@ -7,7 +7,9 @@ use backend::{Availability, BackendHistory, PoolHistory, Role};
 use tokio::time::timeout;
 
 use crate::limits::SCRIPTS_TIME;
-use proxy::{Activity, BackendWork, Control, ScriptReport, Status, Work, WorkerReport};
+use proxy::{
+    Activity, BackendWork, Control, QueryLogReport, ScriptReport, Status, Work, WorkerReport,
+};
 
 /// Of the whole process.
 #[derive(Debug, Clone)]
@@ -20,6 +22,7 @@ pub(crate) struct Snapshot {
     pub(crate) backends: Vec<BackendSnapshot>,
     pub(crate) scripts: Vec<ScriptReport>,
     pub(crate) workers: Vec<WorkerReport>,
+    pub(crate) query_logs: Vec<QueryLogReport>,
     pub(crate) process: ProcessSnapshot,
 }
 
@@ -58,6 +61,7 @@ impl Snapshot {
                 .await
                 .unwrap_or_default(),
             workers: control.workers(),
+            query_logs: control.query_logs(),
             process: ProcessSnapshot::take(),
             work,
         }

@@ -257,6 +257,10 @@ impl<'a> Reference<'a> {
             self.summary.last_insert_id = Some(0);
             self.summary.is_err = true;
             self.summary.error_code = Some(u16::from_le_bytes([low, high]));
+            self.summary.sql_state = match payload.start {
+                [_, _, _, b'#', state @ ..] => state.first_chunk().copied(),
+                _ => None,
+            };
             return Err(End::Complete);
         }
     }

@@ -1,6 +1,6 @@
 //! What an option's text may be: lists, flags, numbers, deadlines.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU64, NonZeroUsize};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -153,6 +153,11 @@ pub(super) fn unsigned(text: &str) -> Result<u64, String> {
     };
     u64::from_str_radix(digits, base)
         .map_err(|_| format!("`{text}` is not a whole number of 0 or more"))
+}
+
+/// One of so many.
+pub(super) fn one_of(text: &str) -> Result<NonZeroU64, String> {
+    NonZeroU64::new(unsigned(text)?).ok_or_else(|| format!("`{text}` is not a number of 1 or more"))
 }
 
 pub(super) fn rate(text: &str) -> Result<u32, String> {

@@ -600,6 +600,7 @@ fn a_summary_is_kept_in_passing() {
         last_insert_id: Some(0),
         is_err: true,
         error_code: Some(1064),
+        sql_state: Some(*b"42000"),
         ..resultset
     };
     let then_ok = Summary {

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use backend::{ClientCount, PooledConnection, ServerSession, Stream};
 use protocol::response_tracker::Summary;
@@ -18,9 +18,11 @@ use tokio_util::io::poll_read_buf;
 use super::Context;
 use super::error::{Party, SessionError};
 use super::login::LoggedIn;
-use super::statements::{Dialect, Statements};
+use super::statements::{Dialect, Noted, Statements};
 use crate::buffer::Buffer;
 use crate::counters::WorkerCounters;
+use crate::digests::printable;
+use crate::query_log::QueryRecord;
 use crate::register::{Activity, Registration};
 use crate::shutdown::Phase;
 use crate::timer::Timer;
@@ -95,7 +97,10 @@ impl Link {
         registration.known_as(&login.username);
         let statements = match login.is_tunnel {
             true => None,
-            false => Statements::new(&context, worker, &login.username, &login.database),
+            false => {
+                let names = (&*login.username, &*login.database);
+                Statements::new(&context, (worker, registration.id()), names)
+            }
         };
         match &count {
             Some(count) => registration.has_backend(count.backend()),
@@ -337,6 +342,13 @@ impl Link {
                 .map(Err)
         })
         .await
+        .inspect(|_| self.see_first_byte())
+    }
+
+    fn see_first_byte(&mut self) {
+        if let Some(statements) = &mut self.statements {
+            statements.see_first_byte();
+        }
     }
 
     /// Bytes of a backend that has been heard; 0 for its end.
@@ -448,7 +460,10 @@ impl Link {
         let asked_at = self.asked_at.take();
         let duration = asked_at.map_or(Duration::ZERO, |at| at.elapsed());
         if let (Some(statements), Some(at)) = (&mut self.statements, asked_at) {
-            statements.end(&self.context, &self.summary, (at, duration));
+            let noted = statements.end(&self.context, &self.summary, (at, duration));
+            if let Some(noted) = noted {
+                self.note(*noted, (at, duration), None);
+            }
         }
         let Activity::Command(command) = self.activity else {
             return;
@@ -456,6 +471,52 @@ impl Link {
         let backend = self.count.as_ref().map(|count| count.backend().index());
         self.counters()
             .responded(command, backend, &self.summary, duration);
+    }
+
+    /// The session ends, for this reason: a statement that waits for its answer gets none.
+    pub(super) fn abandon(&mut self, reason: &'static str) {
+        let began = self.asked_at.unwrap_or(self.begun_at);
+        let time = (began, began.elapsed());
+        let statements = self.statements.as_mut();
+        if let Some(noted) = statements.and_then(|it| it.abandon(&self.context, time.1)) {
+            self.summary = Summary::default();
+            self.note(*noted, time, Some(reason));
+        }
+    }
+
+    /// Into the logs.
+    fn note(
+        &self,
+        noted: Noted,
+        (began, took): (Instant, Duration),
+        failure: Option<&'static str>,
+    ) {
+        let summary = &self.summary;
+        let (is_slow, is_sample) = (noted.is_slow, noted.is_sample);
+        let record = QueryRecord {
+            began_at: SystemTime::now() - began.elapsed(),
+            session: self.id(),
+            client: self.registration.client(),
+            username: printable(noted.whose.username()),
+            database: printable(noted.whose.database()),
+            backend: self.backend_name(),
+            command: noted.command,
+            digest: noted.digest,
+            statement: noted.text,
+            literal_statement: noted.literal_text,
+            first_byte_time: noted
+                .first_byte_at
+                .map(|at| at.saturating_duration_since(began)),
+            time: took,
+            rows: summary.rows,
+            row_bytes: summary.row_bytes,
+            affected_rows: summary.affected_rows,
+            warnings: summary.warnings,
+            error: summary.error_code.map(|code| (code, summary.sql_state)),
+            failure,
+            trace: noted.trace,
+        };
+        self.context.query_log.note(record, is_slow, is_sample);
     }
 
     /// What all sessions share.

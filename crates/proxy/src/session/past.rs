@@ -112,6 +112,7 @@ mod tests {
         has_resultset: false,
         is_err: false,
         error_code: None,
+        sql_state: None,
         is_out_of_sequence: false,
     };
 

@@ -16,16 +16,17 @@ const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Relays up to the response's end. `input` holds what the client sent behind its command; when that is nothing, its
 /// memory is used.
-pub(super) async fn relay(
+pub(super) fn relay(
     link: &mut Link,
     input: &mut Buffer,
     tracker: ResponseTracker,
-) -> Result<(), SessionError> {
+) -> impl Future<Output = Result<(), SessionError>> {
     let output = match input.is_empty() {
         true => std::mem::take(input),
         false => Buffer::take(),
     };
-    relay_rest(link, input, output, tracker).await
+    // Not awaited here: a session that waits has the tracker once.
+    relay_rest(link, input, output, tracker)
 }
 
 /// The same with the first bytes of the response in `output` already.

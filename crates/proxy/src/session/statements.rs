@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use protocol::packet::PacketHeader;
-use protocol::query::Query;
+use protocol::query::{Query, QueryAttribute};
 use protocol::response_tracker::Summary;
+use protocol::resultset::Value;
 use protocol::{Capabilities, Command, StatusFlags};
 use sql::{Digest, Reading, SessionEffects, normalised};
 use tokio::time::Instant;
@@ -17,6 +18,7 @@ use tokio::time::Instant;
 use super::Context;
 use crate::digests::{Place, Whose, kept_text};
 use crate::limits::{PREPARED_BYTES_MAX, STATEMENT_BYTES_MAX};
+use crate::query_log::Trace;
 
 /// MariaDB's id of the statement that was prepared last.
 const LAST_PREPARED: u32 = u32::MAX;
@@ -27,33 +29,78 @@ const PREPARED_BYTES: usize = 64;
 #[derive(Debug)]
 pub(super) struct Statements {
     worker: usize,
+    session: u64,
+    /// Those that a log was asked about.
+    said: u64,
     whose: Whose,
-    /// By the server's id.
-    prepared: HashMap<u32, Prepared>,
-    prepared_bytes: usize,
-    last_prepared: u32,
+    /// Made with the first one.
+    prepared: Option<Box<PreparedStatements>>,
     /// What waits for its answer.
     current: Option<Current>,
     /// The beginning of a command whose rest is to come.
     beginning: Vec<u8>,
 }
 
+/// What a session has prepared.
+#[derive(Debug, Default)]
+struct PreparedStatements {
+    /// By the server's id.
+    known: HashMap<u32, Prepared>,
+    bytes: usize,
+    last: u32,
+}
+
 #[derive(Debug, Clone)]
 struct Prepared {
     digest: Digest,
     text: Arc<str>,
+    trace: Option<Trace>,
 }
 
-#[derive(Debug)]
-enum Current {
-    /// Is counted.
-    Statement(Place),
-    /// Is counted, and names the default database.
-    Use(Place, Vec<u8>),
-    /// Names the default database.
-    InitDb(Vec<u8>),
-    Prepare(Prepared),
+#[derive(Debug, Default)]
+struct Current {
+    /// Where it is counted.
+    place: Option<Place>,
+    /// What the logs may want to know of it.
+    noted: Option<Box<Noted>>,
+    then: Then,
+}
+
+/// What becomes of the session when the server says OK.
+#[derive(Debug, Default)]
+enum Then {
+    #[default]
+    Nothing,
+    Database(Vec<u8>),
+    Prepared(Box<Prepared>),
     Reset,
+}
+
+/// A statement that may go to a log.
+#[derive(Debug)]
+pub(super) struct Noted {
+    pub(super) command: Command,
+    pub(super) digest: Digest,
+    pub(super) text: Arc<str>,
+    pub(super) literal_text: Option<String>,
+    pub(super) trace: Option<Trace>,
+    pub(super) is_sample: bool,
+    pub(super) is_slow: bool,
+    pub(super) whose: Whose,
+    pub(super) first_byte_at: Option<Instant>,
+}
+
+/// A text on its way to the server.
+#[derive(Debug, Clone, Copy)]
+struct Text<'a> {
+    command: Command,
+    /// What is looked at.
+    beginning: &'a [u8],
+    reading: Reading,
+    /// All that is there.
+    all: &'a [u8],
+    /// As they came.
+    attributes: &'a [u8],
 }
 
 /// What a session has agreed on, and what its server says of it.
@@ -76,17 +123,17 @@ impl Statements {
     /// `None` where nobody wants to know.
     pub(super) fn new(
         context: &Context,
-        worker: usize,
-        username: &[u8],
-        database: &[u8],
+        (worker, session): (usize, u64),
+        (username, database): (&[u8], &[u8]),
     ) -> Option<Box<Self>> {
-        context.digests.are_on().then(|| {
+        let is_wanted = context.digests.are_on() || context.query_log.is_on();
+        is_wanted.then(|| {
             Box::new(Self {
                 worker,
+                session,
+                said: 0,
                 whose: context.digests.whose(username, database),
-                prepared: HashMap::new(),
-                prepared_bytes: 0,
-                last_prepared: 0,
+                prepared: None,
                 current: None,
                 beginning: Vec::new(),
             })
@@ -96,7 +143,7 @@ impl Statements {
     /// The client is another one; what it had prepared is gone.
     pub(super) fn change_user(&mut self, context: &Context, username: &[u8], database: &[u8]) {
         self.whose = context.digests.whose(username, database);
-        self.forget_prepared();
+        self.prepared = None;
         self.current = None;
     }
 
@@ -141,22 +188,30 @@ impl Statements {
         &mut self,
         context: &Context,
         dialect: Dialect,
-        payload: &[u8],
+        all: &[u8],
         is_complete: bool,
     ) {
-        let is_cut = !is_complete || payload.len() > STATEMENT_BYTES_MAX;
-        let payload = &payload[..payload.len().min(STATEMENT_BYTES_MAX)];
+        let payload = &all[..all.len().min(STATEMENT_BYTES_MAX)];
+        let is_cut = !is_complete || payload.len() < all.len();
+        self.current = None;
         let Some((&command, body)) = payload.split_first() else {
-            self.current = None;
             return;
         };
-        self.current = match Command(command) {
-            Command::QUERY => {
-                let query = Query::decode(payload, dialect.capabilities).ok();
-                query.map(|query| self.query(context, query.text, dialect.reading(is_cut)))
-            }
-            _ => self.other(context, Command(command), (body, dialect.reading(is_cut))),
+        let mut text = Text {
+            command: Command(command),
+            beginning: body,
+            reading: dialect.reading(is_cut),
+            all,
+            attributes: &[],
         };
+        if text.command == Command::QUERY {
+            // One that we cannot read is for the server to refuse.
+            let Ok(query) = Query::decode(payload, dialect.capabilities) else {
+                return;
+            };
+            (text.beginning, text.attributes) = (query.text, query.attributes);
+        }
+        self.current = self.current(context, text);
     }
 
     /// A query of a script's.
@@ -168,99 +223,238 @@ impl Statements {
         self.begin_payload(context, without_attributes, packet, true);
     }
 
-    fn query(&self, context: &Context, text: &[u8], reading: Reading) -> Current {
-        let digest = Digest::of(text, reading);
-        let make_text = || kept_text(&normalised(text, reading));
-        let whose = (digest, &self.whose);
-        let place = context.digests.begin(self.worker, whose, make_text);
-        match database_of(text) {
-            Some(database) => Current::Use(place, database),
-            None => Current::Statement(place),
-        }
-    }
-
-    fn other(
-        &mut self,
-        context: &Context,
-        command: Command,
-        (body, reading): (&[u8], Reading),
-    ) -> Option<Current> {
-        match command {
-            Command::STMT_EXECUTE | Command::STMT_BULK_EXECUTE => self.execute(context, body),
-            Command::STMT_PREPARE => Some(Current::Prepare(Prepared {
-                digest: Digest::of(body, reading),
-                text: kept_text(&normalised(body, reading)),
-            })),
+    fn current(&mut self, context: &Context, text: Text<'_>) -> Option<Current> {
+        let body = text.beginning;
+        match text.command {
+            Command::QUERY => Some(self.query(context, text)),
+            Command::STMT_EXECUTE | Command::STMT_BULK_EXECUTE => self.execute(context, text),
+            Command::STMT_PREPARE => Some(self.begin_prepare(context, text)),
             Command::STMT_CLOSE => {
-                self.close(statement_id(body)?);
+                self.prepared.as_mut()?.close(statement_id(body)?);
                 None
             }
-            Command::INIT_DB => Some(Current::InitDb(body.to_vec())),
-            Command::RESET_CONNECTION => Some(Current::Reset),
+            Command::INIT_DB => Some(Then::Database(body.to_vec()).into()),
+            Command::RESET_CONNECTION => Some(Then::Reset.into()),
             _ => None,
         }
     }
 
-    fn execute(&self, context: &Context, body: &[u8]) -> Option<Current> {
-        let id = match statement_id(body)? {
-            LAST_PREPARED => self.last_prepared,
-            id => id,
-        };
-        let prepared = self.prepared.get(&id)?;
-        let whose = (prepared.digest, &self.whose);
-        let make_text = || Arc::clone(&prepared.text);
-        let place = context.digests.begin(self.worker, whose, make_text);
-        Some(Current::Statement(place))
+    fn query(&mut self, context: &Context, text: Text<'_>) -> Current {
+        let digest = text.digest();
+        let is_sample = self.is_sample(context);
+        let is_noted = is_sample.is_some();
+        let whose = (digest, &self.whose);
+        let (place, kept) = context
+            .digests
+            .begin(self.worker, whose, (|| text.kept(), is_noted));
+        let noted = is_sample.zip(kept).map(|(is_sample, kept)| Noted {
+            literal_text: text.literal(context),
+            trace: text.trace(),
+            ..Noted::new(text.command, (digest, kept), is_sample, &self.whose)
+        });
+        Current {
+            place: Some(place),
+            noted: noted.map(Box::new),
+            then: database_of(text.beginning).map_or(Then::Nothing, Then::Database),
+        }
     }
 
-    /// Its answer has ended.
-    pub(super) fn end(&mut self, context: &Context, summary: &Summary, time: (Instant, Duration)) {
-        let Some(current) = self.current.take() else {
-            return;
-        };
-        if let Current::Statement(place) | Current::Use(place, _) = &current {
-            context.digests.end(self.worker, *place, summary, time);
+    fn begin_prepare(&mut self, context: &Context, text: Text<'_>) -> Current {
+        let mut prepared = Box::new(Prepared {
+            digest: text.digest(),
+            text: text.kept(),
+            trace: None,
+        });
+        let noted = self.is_sample(context).map(|is_sample| {
+            prepared.trace = text.trace();
+            Noted {
+                literal_text: text.literal(context),
+                trace: prepared.trace,
+                ..prepared.noted(text.command, is_sample, &self.whose)
+            }
+        });
+        Current {
+            noted: noted.map(Box::new),
+            ..Then::Prepared(prepared).into()
         }
-        if summary.is_err {
-            return;
+    }
+
+    fn execute(&mut self, context: &Context, text: Text<'_>) -> Option<Current> {
+        let is_sample = self.is_sample(context);
+        let statements = self.prepared.as_ref()?;
+        let prepared = statements.get(statement_id(text.beginning)?)?;
+        let whose = (prepared.digest, &self.whose);
+        let kept = || Arc::clone(&prepared.text);
+        let (place, _) = context.digests.begin(self.worker, whose, (kept, false));
+        let noted = is_sample.map(|is_sample| Noted {
+            trace: prepared.trace,
+            ..prepared.noted(text.command, is_sample, &self.whose)
+        });
+        Some(Current {
+            place: Some(place),
+            noted: noted.map(Box::new),
+            ..Current::default()
+        })
+    }
+
+    /// `None` where no log may want it; else whether it is one of the sample.
+    fn is_sample(&mut self, context: &Context) -> Option<bool> {
+        let log = &context.query_log;
+        if !log.is_on() {
+            return None;
         }
-        match current {
-            Current::Statement(_) => {}
-            Current::Use(_, database) | Current::InitDb(database) => {
+        self.said += 1;
+        let is_sample = log.samples(self.session, self.said);
+        (is_sample || log.settings.slow.is_some()).then_some(is_sample)
+    }
+
+    /// Bytes of the answer are there.
+    pub(super) fn see_first_byte(&mut self) {
+        let noted = self.current.as_mut().and_then(|it| it.noted.as_mut());
+        if let Some(noted) = noted {
+            noted.first_byte_at.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Its answer has ended. What belongs into a log.
+    pub(super) fn end(
+        &mut self,
+        context: &Context,
+        summary: &Summary,
+        (began, took): (Instant, Duration),
+    ) -> Option<Box<Noted>> {
+        let mut current = self.current.take()?;
+        if let Some(place) = current.place {
+            let time = (began, took);
+            context.digests.end(self.worker, place, summary, time);
+        }
+        let noted = current.noted_after(context, took);
+        match current.then {
+            _ if summary.is_err => {}
+            Then::Nothing => {}
+            Then::Database(database) => {
                 self.whose = context.digests.whose(self.whose.username(), &database);
             }
-            Current::Prepare(prepared) => self.prepare(summary.statement_id, prepared),
-            Current::Reset => self.forget_prepared(),
+            Then::Prepared(prepared) => {
+                let id = summary.statement_id;
+                self.prepared.get_or_insert_default().add(id, *prepared);
+            }
+            Then::Reset => self.prepared = None,
         }
+        noted
+    }
+
+    /// There will be no answer, or not all of it. What belongs into a log.
+    pub(super) fn abandon(&mut self, context: &Context, after: Duration) -> Option<Box<Noted>> {
+        self.current.take()?.noted_after(context, after)
+    }
+}
+
+impl PreparedStatements {
+    fn get(&self, id: u32) -> Option<&Prepared> {
+        self.known.get(match id {
+            LAST_PREPARED => &self.last,
+            _ => &id,
+        })
     }
 
     /// Those beyond the bound are not known when they are executed.
-    fn prepare(&mut self, id: Option<u32>, prepared: Prepared) {
+    fn add(&mut self, id: Option<u32>, prepared: Prepared) {
         let Some(id) = id else {
             return;
         };
         self.close(id);
-        self.last_prepared = id;
+        self.last = id;
         let bytes = prepared.bytes();
-        if self.prepared_bytes + bytes <= PREPARED_BYTES_MAX {
-            self.prepared_bytes += bytes;
-            self.prepared.insert(id, prepared);
+        if self.bytes + bytes <= PREPARED_BYTES_MAX {
+            self.bytes += bytes;
+            self.known.insert(id, prepared);
         }
     }
 
     fn close(&mut self, id: u32) {
-        if let Some(prepared) = self.prepared.remove(&id) {
-            self.prepared_bytes -= prepared.bytes();
+        if let Some(prepared) = self.known.remove(&id) {
+            self.bytes -= prepared.bytes();
         }
     }
+}
 
-    fn forget_prepared(&mut self) {
-        self.prepared = HashMap::new();
-        self.prepared_bytes = 0;
+impl Current {
+    fn noted_after(&mut self, context: &Context, took: Duration) -> Option<Box<Noted>> {
+        let mut noted = self.noted.take()?;
+        noted.is_slow = context.query_log.is_slow(took);
+        (noted.is_slow || noted.is_sample).then_some(noted)
+    }
+}
+
+impl From<Then> for Current {
+    fn from(then: Then) -> Self {
+        Self {
+            then,
+            ..Self::default()
+        }
+    }
+}
+
+impl Noted {
+    fn new(
+        command: Command,
+        (digest, text): (Digest, Arc<str>),
+        is_sample: bool,
+        whose: &Whose,
+    ) -> Self {
+        Self {
+            command,
+            digest,
+            text,
+            literal_text: None,
+            trace: None,
+            is_sample,
+            is_slow: false,
+            whose: whose.clone(),
+            first_byte_at: None,
+        }
+    }
+}
+
+impl Text<'_> {
+    fn digest(&self) -> Digest {
+        Digest::of(self.beginning, self.reading)
+    }
+
+    fn kept(&self) -> Arc<str> {
+        kept_text(&normalised(self.beginning, self.reading))
+    }
+
+    fn literal(&self, context: &Context) -> Option<String> {
+        context.query_log.settings.has_literals.then(|| {
+            let mut text = String::from_utf8_lossy(self.beginning).into_owned();
+            if self.reading.is_cut {
+                text.push_str("...");
+            }
+            text
+        })
+    }
+
+    /// A comment stands at the end, as a rule.
+    fn trace(&self) -> Option<Trace> {
+        let attributes = QueryAttribute::decode_all(self.attributes).unwrap_or_default();
+        let named = attributes
+            .iter()
+            .find_map(|attribute| match attribute.value {
+                Value::Bytes(value) if attribute.name == b"traceparent" => Trace::parse(value),
+                _ => None,
+            });
+        named.or_else(|| Trace::find(self.all))
     }
 }
 
 impl Prepared {
+    fn noted(&self, command: Command, is_sample: bool, whose: &Whose) -> Noted {
+        let text = Arc::clone(&self.text);
+        Noted::new(command, (self.digest, text), is_sample, whose)
+    }
+
     fn bytes(&self) -> usize {
         PREPARED_BYTES + self.text.len()
     }
@@ -277,5 +471,51 @@ fn database_of(text: &[u8]) -> Option<Vec<u8>> {
     match word.eq_ignore_ascii_case(b"use") {
         true => SessionEffects::of(text).database,
         false => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Thousands of sessions wait most of the time.
+    #[test]
+    fn what_is_kept_of_a_session_that_waits_is_small() {
+        let bytes = size_of::<Statements>();
+        assert!(bytes <= 176, "{bytes} bytes");
+    }
+
+    #[test]
+    fn a_use_names_the_database() {
+        for (text, database) in [
+            ("USE shop", Some("shop")),
+            ("  use `a b`;", Some("a b")),
+            ("user", None),
+            ("SELECT 1", None),
+            ("", None),
+        ] {
+            let found = database_of(text.as_bytes());
+            assert_eq!(found.as_deref(), database.map(str::as_bytes), "{text}");
+        }
+    }
+
+    #[test]
+    fn prepared_statements_are_bounded() {
+        let mut statements = PreparedStatements::default();
+        let prepared = || Prepared {
+            digest: Digest(1),
+            text: "x".repeat(1024).into(),
+            trace: None,
+        };
+        for id in 0..1000 {
+            statements.add(Some(id), prepared());
+        }
+        assert!(statements.bytes <= PREPARED_BYTES_MAX);
+        assert!(statements.get(0).is_some());
+        assert!(statements.get(999).is_none() && statements.get(LAST_PREPARED).is_none());
+        (0..1000).for_each(|id| statements.close(id));
+        assert_eq!((statements.bytes, statements.known.len()), (0, 0));
+        statements.add(Some(7), prepared());
+        assert!(statements.get(LAST_PREPARED).is_some());
     }
 }
