@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use backend::{Address, Role};
 use nix::unistd::User;
 use proxy::{InheritedSockets, ListenerHandle, Proxy};
+use telemetry::Tls;
 
 use crate::configuration::Configuration;
 use crate::daemon::Caller;
@@ -61,6 +62,9 @@ pub(crate) fn start(
         settings.proxy.tls = tls.map_err(|error| options.located(&error))?;
     }
 
+    let http = tls::load_http(&options.operator, &options.tls);
+    settings.http_tls = http.map_err(|error| options.located(&error))?.map(Tls::new);
+
     let result = run(
         (&all, source),
         settings,
@@ -100,6 +104,7 @@ fn run(
         proxy,
         operators,
         http,
+        http_tls,
         pid_file,
         ..
     } = settings;
@@ -121,7 +126,7 @@ fn run(
         .map_or(Ok(()), |user| privileges::drop_to(user, log, &pid_file))
         .and_then(|()| {
             serve(
-                servers,
+                (servers, http_tls),
                 &backends,
                 (caller, program, inheritance),
                 (log, &pid_file),
@@ -180,7 +185,7 @@ impl Servers {
 ///
 /// Signals are listened for before anyone is told that the process is ready to get them.
 fn serve(
-    servers: Servers,
+    (servers, http_tls): (Servers, Option<Tls>),
     backends: &[(Address, Role)],
     (caller, program, inheritance): (Caller, Program, &mut Inheritance),
     (log, pid_file): (&Log, &PidFile),
@@ -200,7 +205,10 @@ fn serve(
         Arc::clone(options),
         service.control(),
         log.clone(),
-        operators.iter().map(Server::settings).collect(),
+        (
+            operators.iter().map(Server::settings).collect(),
+            http_tls.clone(),
+        ),
     ));
     let reloading = Arc::clone(&configuration);
     let reload = move || reloading.reload_or_read_certificates("SIGHUP");
@@ -219,8 +227,10 @@ fn serve(
     }
     if let Some(http) = http {
         tracing::info!("http-server listening on port {}", http.local_address());
-        let started = http.start(service.control());
-        started.context("metrics cannot be served")?;
+        let control = service.control();
+        let pages = || web::router(configuration, control);
+        let started = http.start(service.control(), http_tls, pages);
+        started.context("nobody can be answered over HTTP")?;
     }
     if inheritance.has_predecessor() {
         inheritance.relieve()?;

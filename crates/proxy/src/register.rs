@@ -48,6 +48,17 @@ pub enum Activity {
     Command(Command),
 }
 
+/// How many sessions do what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activities {
+    /// Those of [`Activity::Login`].
+    pub login: u64,
+    /// Those of [`Activity::Idle`].
+    pub idle: u64,
+    /// Those of [`Activity::Command`].
+    pub command: u64,
+}
+
 /// A session's entry, as the register has it.
 #[derive(Debug)]
 pub(crate) struct Entry {
@@ -125,17 +136,33 @@ impl Entry {
         self.backend.load(Ordering::Relaxed).checked_sub(1)
     }
 
+    /// Adds what the session does.
+    pub(crate) fn add_to(&self, activities: &mut Activities) {
+        let (activity, _) = self.activity();
+        match activity {
+            Activity::Login => activities.login += 1,
+            Activity::Idle => activities.idle += 1,
+            Activity::Command(_) => activities.command += 1,
+        }
+    }
+
+    /// What the session does, and for how long it had been there when that began.
+    fn activity(&self) -> (Activity, Duration) {
+        let number = self.activity.load(Ordering::Relaxed);
+        let activity = Activity::from_number(number & ((1 << Activity::BITS) - 1));
+        (activity, Duration::from_millis(number >> Activity::BITS))
+    }
+
     pub(crate) fn report(&self, now: Instant) -> SessionReport {
-        let activity = self.activity.load(Ordering::Relaxed);
+        let (activity, since) = self.activity();
         let age = now.saturating_duration_since(self.started);
-        let since = Duration::from_millis(activity >> Activity::BITS);
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
         SessionReport {
             id: self.id,
             client: *self.client.lock().unwrap_or_else(PoisonError::into_inner),
             username: username.clone(),
             backend: self.backend(),
-            activity: Activity::from_number(activity & ((1 << Activity::BITS) - 1)),
+            activity,
             active_for: age.saturating_sub(since),
             age,
             commands: self.commands.load(Ordering::Relaxed),
