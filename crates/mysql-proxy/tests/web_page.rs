@@ -139,6 +139,7 @@ fn numbers_on_the_page_are_those_of_the_admin_interface() {
         ("User", "user"),
         ("Client", "client"),
         ("Commands", "commands"),
+        ("Chosen by", "chosen_by"),
     ] {
         expect_same(&mut browser, label, &mut operator, "SHOW SESSIONS", name);
     }

@@ -53,7 +53,7 @@ pub use digests::DigestReport;
 pub use inherited_sockets::InheritedSockets;
 pub use listener::{AsyncListener, BindError, Listener, ListenerHandle};
 pub use live::ReloadError;
-pub use register::{Activities, Activity, SessionReport};
+pub use register::{Activities, Activity, SessionReport, Why};
 pub use script::HookReport;
 pub use scripts::ScriptSettings;
 pub use settings::{PoolReset, Settings};

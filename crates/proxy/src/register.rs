@@ -3,6 +3,7 @@
 //! A session writes into its entry without a lock, and only where it changes what it does; whoever looks reads what it
 //! finds.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,6 +28,8 @@ pub struct SessionReport {
     pub username: Vec<u8>,
     /// Its index; `None` while it has none.
     pub backend: Option<usize>,
+    /// Why it has that one.
+    pub why: Option<Why>,
     /// What it does.
     pub activity: Activity,
     /// For how long.
@@ -46,6 +49,31 @@ pub enum Activity {
     Idle,
     /// It waits for the end of this one.
     Command(Command),
+}
+
+/// Why a session has its backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Why {
+    /// It was next, by `--proxy-balance`, among those that take clients.
+    Balance,
+    /// The script named it, in `connect_server` or `read_auth`.
+    Script,
+    /// It was next: the script named another one, which takes no clients or could not be connected to.
+    Instead,
+    /// The script took an idle connection.
+    Pool,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Balance => "balance",
+            Self::Script => "script",
+            Self::Instead => "instead of the script's",
+            Self::Pool => "idle connection",
+        })
+    }
 }
 
 /// How many sessions do what.
@@ -73,6 +101,8 @@ pub(crate) struct Entry {
     commands: AtomicU64,
     /// One more than its index; 0 for none.
     backend: AtomicUsize,
+    /// A [`Why`].
+    why: AtomicU8,
     username: Mutex<Vec<u8>>,
 }
 
@@ -121,6 +151,7 @@ impl Entry {
             activity: AtomicU64::new(Activity::Login.number()),
             commands: AtomicU64::new(0),
             backend: AtomicUsize::new(0),
+            why: AtomicU8::new(Why::Balance as u8),
             username: Mutex::default(),
         }
     }
@@ -134,6 +165,13 @@ impl Entry {
     /// Its index.
     pub(crate) fn backend(&self) -> Option<usize> {
         self.backend.load(Ordering::Relaxed).checked_sub(1)
+    }
+
+    fn why(&self) -> Why {
+        let number = self.why.load(Ordering::Relaxed);
+        let all = [Why::Balance, Why::Script, Why::Instead, Why::Pool];
+        let why = all.into_iter().find(|why| *why as u8 == number);
+        why.unwrap_or(Why::Balance)
     }
 
     /// Adds what the session does.
@@ -162,6 +200,7 @@ impl Entry {
             client: *self.client.lock().unwrap_or_else(PoisonError::into_inner),
             username: username.clone(),
             backend: self.backend(),
+            why: self.backend().map(|_| self.why()),
             activity,
             active_for: age.saturating_sub(since),
             age,
@@ -212,6 +251,11 @@ impl Registration {
         if backend.availability().ends_sessions() {
             self.entry.ask(Phase::BackendTaken);
         }
+    }
+
+    /// Why the session gets its backend, from now on.
+    pub(crate) fn gets_it_by(&self, why: Why) {
+        self.entry.why.store(why as u8, Ordering::Relaxed);
     }
 
     /// The backend that the session has from now on, by its index.
@@ -269,6 +313,7 @@ mod tests {
         let client = Some(SocketAddr::from(([192, 0, 2, 1], 56324)));
         session.comes_from(client);
         session.known_as(b"sakila");
+        session.gets_it_by(Why::Script);
         session.at_backend(Some(1));
         session.show(Activity::Command(Command::QUERY), Instant::now());
         tokio::time::advance(pause).await;
@@ -278,6 +323,7 @@ mod tests {
             client,
             username: b"sakila".to_vec(),
             backend: Some(1),
+            why: Some(Why::Script),
             activity: Activity::Command(Command::QUERY),
             active_for: pause,
             age: 2 * pause,
@@ -286,9 +332,10 @@ mod tests {
         assert_eq!(report(), expected);
         session.show(Activity::Idle, Instant::now());
         session.at_backend(None);
+        let report = report();
         assert_eq!(
-            (report().activity, report().backend),
-            (Activity::Idle, None)
+            (report.activity, report.backend, report.why),
+            (Activity::Idle, None, None)
         );
         drop(session);
         assert_eq!(shutdown.sessions(), []);

@@ -21,7 +21,7 @@ use super::login::LoggedIn;
 use super::statements::{Dialect, Statements};
 use crate::buffer::Buffer;
 use crate::counters::WorkerCounters;
-use crate::register::{Activity, Registration};
+use crate::register::{Activity, Registration, Why};
 use crate::shutdown::Phase;
 use crate::timer::Timer;
 
@@ -156,6 +156,7 @@ impl Link {
         idle.session.is_shared = true;
         self.status = idle.session.status;
         self.nonce.clone_from(&idle.session.nonce);
+        self.registration.gets_it_by(Why::Pool);
         self.registration.has_backend(idle.count.backend());
         self.backend = Some(idle.stream);
         self.count = Some(idle.count);

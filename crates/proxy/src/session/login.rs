@@ -200,12 +200,14 @@ async fn exchange(
         stream: mut backend,
         handshake,
         session,
+        why,
         ..
     } = connected;
     if let Some(script) = script.as_deref_mut() {
         script.greeted(count.backend(), &backend, &handshake);
         script.connection.hold = Hold::Pinned("the login is not done");
     }
+    registration.gets_it_by(why);
     registration.has_backend(count.backend());
     let nonce = session.as_ref().map(|session| session.nonce.clone());
     let mut login = Authentication::new(

@@ -115,6 +115,7 @@ impl Row {
             "user": self.user(),
             "backend_number": report.backend.map(|index| index + 1),
             "backend": self.backend,
+            "chosen_by": report.why.map(|why| why.to_string()),
             "phase": self.phase(),
             "command": self.command(),
             "seconds": report.active_for.as_secs(),

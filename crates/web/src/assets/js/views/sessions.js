@@ -81,6 +81,7 @@ function columns() {
     { label: "User", sort: "user", class: "who", text: ({ user }) => user || "\u2013" },
     { label: "Client", sort: "client", class: "address", text: ({ client }) => client },
     { label: "Backend", sort: "backend", class: "address", text: ({ backend, backend_number }) => (backend ? `${backend_number} ${backend}` : "\u2013") },
+    { label: "Chosen by", text: ({ chosen_by }) => chosen_by ?? "\u2013" },
     { label: "Doing", sort: "phase", class: "doing", make: makeDoing, update: updateDoing },
     { label: "For", sort: "seconds", class: "number", text: ({ seconds }) => duration(seconds) },
     { label: "Age", sort: "age", class: "number", text: ({ age_seconds }) => duration(age_seconds) },
