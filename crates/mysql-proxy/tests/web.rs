@@ -335,6 +335,22 @@ fn scripts_are_shown_with_their_faults() {
     assert_eq!(versions[1]["failures"], 1);
     let fault = versions[1]["fault"].as_str().expect("a fault");
     assert!(fault.contains("script.lua\"]:1:"), "{fault}");
+    assert_eq!(
+        [&versions[0]["has_changes"], &versions[1]["has_changes"]],
+        [false, true]
+    );
+    let path = script.path.display();
+    let changes =
+        |version| format!("/api/scripts/changes?script={path}&lua_state=1&version={version}");
+    assert_eq!(
+        web.json(&changes(2)),
+        json!([
+            "@@ -1 +1 @@",
+            "-function read_query() error('on purpose') end",
+            "+this is no Lua"
+        ])
+    );
+    assert_eq!(web.get(&changes(1)).status, 404);
     let events = web.json("/api/events");
     let levels = events
         .as_array()

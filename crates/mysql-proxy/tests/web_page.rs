@@ -18,7 +18,7 @@ use std::time::Duration;
 use testkit::{Client, FaultLink, MariaDb, ProxyProcess, Server, wait};
 
 use browser::Browser;
-use scripted::{DEADLINE, connect, plugin_address, rows};
+use scripted::{DEADLINE, ScriptFile, connect, plugin_address, rows};
 use web_client::start;
 
 fn page(proxy: &ProxyProcess) -> SocketAddr {
@@ -223,6 +223,31 @@ fn a_backend_is_taken_out_and_put_back_by_keyboard_alone() {
     }
     client.ping().expect_err("its backend was taken out");
     connect(&proxy).ping().expect("it is back");
+    expect_no_complaints(&browser);
+}
+
+#[test]
+fn what_changed_in_a_script_is_shown() {
+    let server = MariaDb::start(&[]);
+    let script = ScriptFile::new("function read_query() end\n-- one\n");
+    let path = format!("--proxy-lua-script={}", script.path.display());
+    let proxy = start(&[&server], "127.0.0.1:0", &[&path, "--lua-states=1"]);
+    connect(&proxy).ping().expect("it is there");
+    script.edit("function read_query() end\n-- two <b>\n");
+    connect(&proxy).ping().expect("it is there");
+    let mut browser = logged_in(&proxy);
+    show(&mut browser, "scripts");
+    assert_eq!(column(&mut browser, "Version"), ["2", "1"]);
+    browser.tab_to("document.activeElement.innerText === 'Changes'");
+    browser.press("Enter");
+    browser.wait_for("document.querySelector('dialog[open]')");
+    let lines = browser.text("document.querySelector('dialog .changes').innerText");
+    assert!(
+        lines.contains("-- one") && lines.contains("+-- two <b>"),
+        "{lines}"
+    );
+    browser.press("Escape");
+    browser.wait_for("!document.querySelector('dialog')");
     expect_no_complaints(&browser);
 }
 

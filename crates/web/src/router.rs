@@ -70,6 +70,7 @@ fn pages(web: Arc<Web>) -> Router {
         .route("/api/backends", get(api::backends::get))
         .route("/api/sessions", get(api::sessions::get))
         .route("/api/scripts", get(api::scripts::get))
+        .route("/api/scripts/changes", get(api::scripts::changes))
         .route("/api/settings", get(api::settings::get))
         .route("/api/events", get(api::events::get))
         .merge(changes)

@@ -22,6 +22,17 @@ export function confirm(title, text, yes) {
   });
 }
 
+/** Shows something until the operator has seen it. */
+export function present(title, content) {
+  const dialog = h("dialog", { class: "wide", "aria-labelledby": "dialog-title" },
+    h("h2", { id: "dialog-title" }, title),
+    content,
+    h("form", { method: "dialog", class: "buttons" }, h("button", { autofocus: true }, "Close")));
+  dialog.addEventListener("close", () => dialog.remove());
+  document.body.append(dialog);
+  dialog.showModal();
+}
+
 let hiding;
 
 /** Says something for a while. */

@@ -1,6 +1,7 @@
 // The versions of each script, with what went wrong in them.
 
-import { h } from "../dom.js";
+import { notify, present } from "../dialog.js";
+import { h, set } from "../dom.js";
 import { count, date, plural } from "../format.js";
 import { ask } from "../live.js";
 import { Table } from "../table.js";
@@ -19,6 +20,7 @@ export class Scripts {
       { label: "Connections", class: "number", text: ({ connections }) => count(connections) },
       { label: "Hooks", class: "trouble", text: hooks },
       { label: "Trouble", class: "trouble", text: trouble },
+      { label: "Actions", class: "actions", make: makeChanges, update: updateChanges },
     ],
   });
   element = h("div", { class: "scripts" }, h("h2", {}, "Scripts"), this.#table.element);
@@ -35,6 +37,30 @@ export class Scripts {
     } finally {
       this.#isAsking = false;
     }
+  }
+}
+
+function makeChanges() {
+  const parts = {};
+  parts.element = h("button", { type: "button", hidden: true, onclick: () => showChanges(parts.version) }, "Changes");
+  return parts;
+}
+
+function updateChanges(parts, version) {
+  parts.version = version;
+  parts.element.hidden = !version.has_changes;
+  set(parts.element, "aria-label", `Changes: version ${version.version} in Lua state ${version.lua_state}`);
+}
+
+const CHANGES = { "+": "added", "-": "removed", "@": "place" };
+
+async function showChanges({ script, lua_state, version }) {
+  try {
+    const lines = await ask(`/api/scripts/changes?${new URLSearchParams({ script, lua_state, version })}`);
+    const shown = lines.map((line) => h("span", { class: CHANGES[line[0]] }, `${line}\n`));
+    present(`Version ${version}, and the one before`, h("pre", { class: "changes", tabindex: "0" }, ...shown));
+  } catch (error) {
+    notify(error.message, true);
   }
 }
 
