@@ -205,11 +205,12 @@ impl Log {
             (Format::Text, Destination::Syslog) => record.text.clone(),
             (Format::Text, _) => record.stamped(),
         };
-        sink.destination.write(record.level, &line);
+        // Whoever has seen the line finds it among the events.
         if record.level <= Level::Info {
             let (time, level) = (record.timestamp(), record.level.name());
             self.events.push(time, level, &record.text);
         }
+        sink.destination.write(record.level, &line);
     }
 
     /// A panic elsewhere does not take the log down: a sink is whole between any two statements.

@@ -239,6 +239,7 @@ fn events_are_those_of_the_admin_interface_and_of_the_log() {
     let server = MariaDb::start(&[]);
     let (proxy, web) = logged_in(&server);
     let mut operator = operator(&proxy);
+    proxy.wait_for_log("operator 1 logged in", DEADLINE);
     let events = web.json("/api/events");
     let shown = rows(&mut operator, "SHOW EVENTS");
     assert_eq!(table(&events, &["number"]), first(1, &shown));
@@ -305,6 +306,70 @@ fn backends_are_taken_out_and_put_back() {
     ] {
         assert_eq!(web.post(path).status, 404, "{path}");
     }
+}
+
+#[test]
+fn digests_are_those_of_the_admin_interface() {
+    let server = MariaDb::start(&[]);
+    let (proxy, web) = logged_in(&server);
+    let mut operator = operator(&proxy);
+    let mut client = connect(&proxy);
+    for number in 1..=3 {
+        let sql = format!("SELECT {number} UNION ALL SELECT 'literal'");
+        client.query(&sql).expect("two rows");
+    }
+    client.query("SELECT nothing").expect_err("there is none");
+    const COLUMNS: [&str; 7] = [
+        "digest",
+        "user",
+        "database",
+        "count",
+        "errors",
+        "rows",
+        "statement",
+    ];
+    let list = web.json("/api/digests?sort=count&descending=1");
+    let shown = operator
+        .query("SHOW DIGESTS ORDER BY count DESC")
+        .expect("rows");
+    let at = COLUMNS.map(|name| {
+        shown
+            .columns
+            .iter()
+            .position(|column| column == name)
+            .expect(name)
+    });
+    let shown = shown.text().into_iter();
+    let shown: Vec<String> = shown
+        .map(|row| at.map(|at| row[at].clone().unwrap_or_default()).join(" "))
+        .collect();
+    assert_eq!(table(&list["digests"], &COLUMNS), shown);
+    assert_eq!(
+        (&list["total"], &list["digests"][0]["rows"]),
+        (&json!(2), &json!(6))
+    );
+    assert!(!list.to_string().contains("literal"), "{list}");
+    let of_session = &web.json("/api/sessions")["sessions"][0]["digest"];
+    assert_eq!(*of_session, list["digests"][1]["digest"]);
+    assert_eq!(
+        column(&mut operator, "SHOW SESSIONS", "digest"),
+        [text(of_session)]
+    );
+    let found = web.json(&format!("/api/digests?filter={}", text(of_session)));
+    assert_eq!(found["digests"], json!([list["digests"][1]]));
+    assert_eq!(web.send("POST", "/api/digests/reset", &[], "").status, 403);
+    assert_eq!(web.post("/api/digests/reset").status, 200);
+    assert_eq!(web.json("/api/digests")["total"], 0);
+}
+
+/// The values of one column.
+fn column(operator: &mut Client, sql: &str, name: &str) -> Vec<String> {
+    let result = operator.query(sql).expect("rows");
+    let at = result.columns.iter().position(|column| column == name);
+    let at = at.expect("it is a column");
+    let rows = result.text().into_iter();
+    rows.map(|mut row| row.swap_remove(at).unwrap_or_else(|| "NULL".to_owned()))
+        .collect()
 }
 
 #[test]

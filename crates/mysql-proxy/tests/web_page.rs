@@ -227,6 +227,53 @@ fn a_backend_is_taken_out_and_put_back_by_keyboard_alone() {
 }
 
 #[test]
+fn statements_are_shown_by_what_they_cost() {
+    let server = MariaDb::start(&[]);
+    let proxy = start(&[&server], "127.0.0.1:0", &[]);
+    let mut operator = Client::connect(plugin_address(&proxy, "admin"), "root", "secret")
+        .expect("the operator may");
+    let mut client = connect(&proxy);
+    client.query("SELECT SLEEP(0.01)").expect("a row");
+    for number in 1..=5 {
+        client
+            .query(&format!("SELECT '<i>', {number}"))
+            .expect("a row");
+    }
+    let mut browser = logged_in(&proxy);
+    show(&mut browser, "digests");
+    for (label, name) in [
+        ("Statement", "statement"),
+        ("User", "user"),
+        ("Count", "count"),
+        ("Rows", "rows"),
+    ] {
+        expect_same(&mut browser, label, &mut operator, "SHOW DIGESTS", name);
+    }
+    // From a session to its statement, and to all that is known of it.
+    show(&mut browser, "sessions");
+    browser.tab_to("document.activeElement.matches('td a')");
+    browser.press("Enter");
+    browser.wait_for("document.querySelectorAll('.digests tbody tr').length === 1");
+    browser.tab_to("document.activeElement.matches('td button')");
+    browser.press("Enter");
+    browser.wait_for("document.querySelector('dialog[open]')");
+    let details = browser.text("document.querySelector('dialog').innerText");
+    assert!(
+        details.contains("SELECT ?, ?") && details.contains("5, 0 errors"),
+        "{details}"
+    );
+    browser.press("Escape");
+    browser.wait_for("!document.querySelector('dialog')");
+    browser.tab_to("document.activeElement.innerText === 'Reset'");
+    browser.press("Enter");
+    browser.wait_for("document.querySelector('dialog[open]')");
+    browser.press("Tab");
+    browser.press("Enter");
+    browser.wait_for("document.querySelectorAll('.digests tbody tr').length === 0");
+    expect_no_complaints(&browser);
+}
+
+#[test]
 fn what_changed_in_a_script_is_shown() {
     let server = MariaDb::start(&[]);
     let script = ScriptFile::new("function read_query() end\n-- one\n");
@@ -326,10 +373,11 @@ fn a_wrong_password_is_told_and_tried_again() {
 fn a_phone_has_all_of_it_in_its_width() {
     let server = MariaDb::start(&[]);
     let proxy = start(&[&server], "127.0.0.1:0", &[]);
-    let _client = connect(&proxy);
+    let mut client = connect(&proxy);
+    client.query("SELECT 1").expect("a row");
     let mut browser = logged_in(&proxy);
     browser.resize(360, 740);
-    for view in ["overview", "sessions", "events", "settings"] {
+    for view in ["overview", "sessions", "digests", "events", "settings"] {
         show(&mut browser, view);
         let width = browser.value("document.documentElement.scrollWidth");
         assert!(width.as_u64() <= Some(360), "{view}: {width}");
@@ -356,13 +404,25 @@ fn work(clients: &mut [Client], round: usize) {
     for (index, client) in clients.iter_mut().enumerate() {
         let queries = (wave * 2.0) as usize + index % 4;
         for query in 0..queries {
+            let customer = round * 7 + index;
             let sql = match (round + index + query) % 23 {
-                0 => "SELECT SLEEP(0.002)",
-                1 if index % 8 == 0 => "SELECT * FROM test.missing",
-                _ => "SELECT 1",
+                0 => "SELECT SLEEP(0.002)".to_owned(),
+                1 if index % 8 == 0 => "SELECT * FROM test.baskets".to_owned(),
+                2..5 => {
+                    format!("INSERT INTO test.orders (customer, total) VALUES ({customer}, 19.90)")
+                }
+                5..9 => {
+                    format!("UPDATE test.orders SET total = total + 1 WHERE customer = {customer}")
+                }
+                9..12 => format!(
+                    "SELECT COUNT(*), SUM(total) FROM test.orders WHERE customer IN ({index}, {round})"
+                ),
+                _ => format!(
+                    "SELECT id, total FROM test.orders WHERE customer = {customer} ORDER BY id DESC LIMIT 10"
+                ),
             };
             // Mistakes are a part of it.
-            let _ = client.query(sql);
+            let _ = client.query(&sql);
         }
     }
 }
@@ -373,6 +433,14 @@ fn pictures_for_the_docs() {
         return;
     }
     let servers: [Server; 3] = [(); 3].map(|()| MariaDb::start(&[]));
+    for server in &servers {
+        let mut client = Client::connect(server.address(), "app", "app").expect("it is there");
+        client
+            .query(
+                "CREATE TABLE test.orders (id INT PRIMARY KEY AUTO_INCREMENT, customer INT, total DECIMAL(9, 2), INDEX (customer))",
+            )
+            .expect("it is made");
+    }
     let link = FaultLink::to(servers[2].address());
     let third = format!("--proxy-backend-addresses={}", link.address());
     let replica = format!(
@@ -400,5 +468,7 @@ fn pictures_for_the_docs() {
     browser.prefer("light");
     show(&mut browser, "sessions");
     keep(&mut browser, "sessions");
+    show(&mut browser, "digests");
+    keep(&mut browser, "digests");
     expect_no_complaints(&browser);
 }

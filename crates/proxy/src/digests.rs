@@ -77,6 +77,12 @@ pub(crate) struct Place {
     at: Option<usize>,
 }
 
+impl Place {
+    pub(crate) fn digest(&self) -> Digest {
+        self.key.digest
+    }
+}
+
 #[derive(Debug)]
 struct Table {
     bytes_max: usize,

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use backend::Backend;
 use protocol::Command;
+use sql::Digest;
 use tokio::time::Instant;
 
 use crate::session::error::SessionError;
@@ -38,6 +39,8 @@ pub struct SessionReport {
     pub age: Duration,
     /// Commands so far that have a response.
     pub commands: u64,
+    /// Of the statement that runs, or ran last; `None` before the first, and where digests are off.
+    pub digest: Option<Digest>,
 }
 
 /// What a session does.
@@ -103,6 +106,8 @@ pub(crate) struct Entry {
     backend: AtomicUsize,
     /// A [`Why`].
     why: AtomicU8,
+    /// 0 for none.
+    digest: AtomicU64,
     username: Mutex<Vec<u8>>,
 }
 
@@ -152,6 +157,7 @@ impl Entry {
             commands: AtomicU64::new(0),
             backend: AtomicUsize::new(0),
             why: AtomicU8::new(Why::Balance as u8),
+            digest: AtomicU64::new(0),
             username: Mutex::default(),
         }
     }
@@ -194,6 +200,7 @@ impl Entry {
     pub(crate) fn report(&self, now: Instant) -> SessionReport {
         let (activity, since) = self.activity();
         let age = now.saturating_duration_since(self.started);
+        let digest = self.digest.load(Ordering::Relaxed);
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
         SessionReport {
             id: self.id,
@@ -205,6 +212,7 @@ impl Entry {
             active_for: age.saturating_sub(since),
             age,
             commands: self.commands.load(Ordering::Relaxed),
+            digest: (digest != 0).then_some(Digest(digest)),
         }
     }
 }
@@ -276,6 +284,11 @@ impl Registration {
         *entry.lock().unwrap_or_else(PoisonError::into_inner) = username.to_vec();
     }
 
+    /// What is said now.
+    pub(crate) fn says(&self, digest: Digest) {
+        self.entry.digest.store(digest.0, Ordering::Relaxed);
+    }
+
     /// What the session does; `now` is read where that is new.
     pub(crate) fn show(&mut self, activity: Activity, now: Instant) {
         if self.shown == activity {
@@ -314,6 +327,7 @@ mod tests {
         session.comes_from(client);
         session.known_as(b"sakila");
         session.gets_it_by(Why::Script);
+        session.says(Digest(7));
         session.at_backend(Some(1));
         session.show(Activity::Command(Command::QUERY), Instant::now());
         tokio::time::advance(pause).await;
@@ -328,6 +342,7 @@ mod tests {
             active_for: pause,
             age: 2 * pause,
             commands: 1,
+            digest: Some(Digest(7)),
         };
         assert_eq!(report(), expected);
         session.show(Activity::Idle, Instant::now());

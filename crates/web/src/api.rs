@@ -1,6 +1,7 @@
 //! What is read and done, each path a module: JSON, in the words of the admin interface where it has some.
 
 pub(crate) mod backends;
+pub(crate) mod digests;
 pub(crate) mod events;
 pub(crate) mod overview;
 pub(crate) mod scripts;

@@ -22,6 +22,7 @@ const SCRIPTS: &[(&str, &str)] = scripts![
     "dialog.js",
     "views/overview.js",
     "views/sessions.js",
+    "views/digests.js",
     "views/scripts.js",
     "views/events.js",
     "views/settings.js",

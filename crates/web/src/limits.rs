@@ -23,6 +23,8 @@ pub(crate) const STREAM_TIME: Duration = Duration::from_secs(240);
 const _: () = assert!(STREAM_TIME.as_secs() < telemetry::limits::CONNECTION_TIME.as_secs());
 /// Sessions in one answer.
 pub(crate) const SESSIONS_MAX: usize = 500;
+/// Digests in one answer.
+pub(crate) const DIGESTS_MAX: usize = 200;
 /// Between two samples.
 pub(crate) const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// Samples that are kept.
@@ -83,6 +85,12 @@ pub const LIMITS: &[Limit] = &[
     Limit {
         what: "Sessions in one answer",
         bound: Bound::Number(SESSIONS_MAX as u64),
+        reason: "nobody reads more",
+        beyond: "the rest is counted; a filter finds it",
+    },
+    Limit {
+        what: "Digests in one answer",
+        bound: Bound::Number(DIGESTS_MAX as u64),
         reason: "nobody reads more",
         beyond: "the rest is counted; a filter finds it",
     },

@@ -62,6 +62,7 @@ fn pages(web: Arc<Web>) -> Router {
     let changes = Router::new()
         .route("/api/sessions/{id}/kill", post(api::sessions::kill))
         .route("/api/backends/{number}/{word}", post(api::backends::set))
+        .route("/api/digests/reset", post(api::digests::reset))
         .layer(from_fn(access::change));
     let data = Router::new()
         .route("/api/overview", get(api::overview::get))
@@ -69,6 +70,7 @@ fn pages(web: Arc<Web>) -> Router {
         .route("/api/stream", get(stream::get))
         .route("/api/backends", get(api::backends::get))
         .route("/api/sessions", get(api::sessions::get))
+        .route("/api/digests", get(api::digests::get))
         .route("/api/scripts", get(api::scripts::get))
         .route("/api/scripts/changes", get(api::scripts::changes))
         .route("/api/settings", get(api::settings::get))

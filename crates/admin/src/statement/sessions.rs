@@ -15,6 +15,7 @@ const COLUMNS: &[Column] = &[
     ("age_seconds", Kind::Integer),
     ("commands", Kind::Integer),
     ("chosen_by", Kind::Text),
+    ("digest", Kind::Text),
 ];
 
 /// One row for each client of the proxy, the oldest first.
@@ -36,6 +37,7 @@ pub(super) fn show(control: &Control) -> Answer {
             value(session.age.as_secs()),
             value(session.commands),
             session.why.and_then(value),
+            session.digest.and_then(value),
         ]
     });
     Answer::Rows(COLUMNS, rows.collect())

@@ -14,7 +14,7 @@ use super::Context;
 use super::error::{Refusal, SessionError};
 use super::origin::Origin;
 use super::script::Script;
-use crate::register::Why;
+use crate::register::{Registration, Why};
 
 /// A backend that has greeted, held for this client.
 #[derive(Debug)]
@@ -39,6 +39,12 @@ impl Connected {
             session: None,
             why,
         }
+    }
+
+    /// It is the session's backend from now on.
+    pub(super) fn shown_in(&self, registration: &Registration) {
+        registration.gets_it_by(self.why);
+        registration.has_backend(self.count.backend());
     }
 
     /// The greeting is the server's, with the nonce that it goes by now.

@@ -218,6 +218,7 @@ impl Link {
         let dialect = self.dialect();
         if let Some(statements) = &mut self.statements {
             statements.begin(&self.context, dialect, (packets, is_complete));
+            show_digest(statements, &self.registration);
         }
     }
 
@@ -226,6 +227,7 @@ impl Link {
         let dialect = self.dialect();
         if let Some(statements) = &mut self.statements {
             statements.go_on(&self.context, dialect, (bytes, is_complete));
+            show_digest(statements, &self.registration);
         }
     }
 
@@ -234,6 +236,7 @@ impl Link {
         let dialect = self.dialect();
         if let Some(statements) = &mut self.statements {
             statements.inject(&self.context, dialect, packet);
+            show_digest(statements, &self.registration);
         }
     }
 
@@ -549,5 +552,12 @@ impl Link {
         self.registration.show(self.activity, now);
         self.timer.set(now + self.context.settings.read_timeout);
         now
+    }
+}
+
+/// Tells others what is said, where that is a statement.
+fn show_digest(statements: &Statements, registration: &Registration) {
+    if let Some(digest) = statements.digest() {
+        registration.says(digest);
     }
 }

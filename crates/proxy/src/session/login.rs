@@ -195,20 +195,18 @@ async fn exchange(
     start: Start,
     (context, registration, mut script): (&Context, &Registration, Option<&mut Script>),
 ) -> Result<(Admission, Left), SessionError> {
+    connected.shown_in(registration);
     let Connected {
         count,
         stream: mut backend,
         handshake,
         session,
-        why,
         ..
     } = connected;
     if let Some(script) = script.as_deref_mut() {
         script.greeted(count.backend(), &backend, &handshake);
         script.connection.hold = Hold::Pinned("the login is not done");
     }
-    registration.gets_it_by(why);
-    registration.has_backend(count.backend());
     let nonce = session.as_ref().map(|session| session.nonce.clone());
     let mut login = Authentication::new(
         (client, reader),

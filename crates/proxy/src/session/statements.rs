@@ -93,6 +93,14 @@ impl Statements {
         })
     }
 
+    /// Of what waits for its answer.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        match self.current.as_ref()? {
+            Current::Statement(place) | Current::Use(place, _) => Some(place.digest()),
+            Current::InitDb(_) | Current::Prepare(_) | Current::Reset => None,
+        }
+    }
+
     /// The client is another one; what it had prepared is gone.
     pub(super) fn change_user(&mut self, context: &Context, username: &[u8], database: &[u8]) {
         self.whose = context.digests.whose(username, database);

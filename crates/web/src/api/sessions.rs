@@ -116,6 +116,7 @@ impl Row {
             "backend_number": report.backend.map(|index| index + 1),
             "backend": self.backend,
             "chosen_by": report.why.map(|why| why.to_string()),
+            "digest": report.digest.map(|digest| digest.to_string()),
             "phase": self.phase(),
             "command": self.command(),
             "seconds": report.active_for.as_secs(),

@@ -3,6 +3,7 @@
 import { say } from "./dom.js";
 import { clock, duration } from "./format.js";
 import { Live } from "./live.js";
+import { Digests } from "./views/digests.js";
 import { Events } from "./views/events.js";
 import { Overview } from "./views/overview.js";
 import { Scripts } from "./views/scripts.js";
@@ -13,6 +14,7 @@ const live = new Live();
 const views = {
   overview: new Overview(live),
   sessions: new Sessions(),
+  digests: new Digests(),
   scripts: new Scripts(),
   events: new Events(),
   settings: new Settings(),
@@ -24,8 +26,9 @@ let latest = null;
 
 /** The view that the address names. The links stay where they are, so the focus does, too. */
 function show() {
-  const name = location.hash.slice(1);
+  const [name, ...rest] = decodeURIComponent(location.hash.slice(1)).split("/");
   current = Object.hasOwn(views, name) ? name : "overview";
+  if (rest.length > 0) views[current].open?.(rest.join("/"));
   main.replaceChildren(views[current].element);
   document.title = `${current[0].toUpperCase()}${current.slice(1)} - mysql-proxy`;
   for (const link of document.querySelectorAll("nav a")) {

@@ -83,6 +83,7 @@ function columns() {
     { label: "Backend", sort: "backend", class: "address", text: ({ backend, backend_number }) => (backend ? `${backend_number} ${backend}` : "\u2013") },
     { label: "Chosen by", text: ({ chosen_by }) => chosen_by ?? "\u2013" },
     { label: "Doing", sort: "phase", class: "doing", make: makeDoing, update: updateDoing },
+    { label: "Statement", class: "address", make: makeDigest, update: updateDigest },
     { label: "For", sort: "seconds", class: "number", text: ({ seconds }) => duration(seconds) },
     { label: "Age", sort: "age", class: "number", text: ({ age_seconds }) => duration(age_seconds) },
     { label: "Commands", sort: "commands", class: "number", text: ({ commands }) => count(commands) },
@@ -98,6 +99,17 @@ function makeDoing() {
 function updateDoing({ mark, word }, { phase, command }) {
   set(mark, "data-state", phase);
   say(word, command ?? DOING[phase]);
+}
+
+/** Leads to the digest's own row. */
+function makeDigest() {
+  return { element: h("a", {}) };
+}
+
+function updateDigest({ element }, { digest }) {
+  say(element, digest ?? "");
+  element.hidden = digest === null;
+  set(element, "href", `#digests/${digest}`);
 }
 
 function makeKill(session) {
