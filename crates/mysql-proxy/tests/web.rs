@@ -6,6 +6,7 @@ mod web_client;
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 
 use nix::sys::signal::Signal;
@@ -110,6 +111,39 @@ fn nobody_is_let_in_without_name_and_password() {
 }
 
 #[test]
+fn a_reload_brings_another_account() {
+    let server = MariaDb::start(&[]);
+    let directory = ScratchDirectory::new();
+    let path = directory.file("proxy.cnf");
+    let write = |account: &str| {
+        let backend = server.address();
+        let text = format!("[mysql-proxy]\nproxy-backend-addresses={backend}\n{account}");
+        fs::write(&path, text).expect("the directory is ours");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).expect("it is ours");
+    };
+    write("");
+    let file = format!("--defaults-file={}", path.display());
+    let proxy = ProxyProcess::start(BINARY, &[&file, "--http-address=127.0.0.1:0"]);
+    let reload = |account: &str| {
+        let lines = proxy.log().len();
+        write(account);
+        proxy.signal(Signal::SIGHUP);
+        proxy.wait_for_log_after(lines, "admin-password", DEADLINE);
+    };
+    let mut web = Web::of(&proxy);
+    assert_eq!(web.get("/login").status, 404);
+    reload("admin-username=root\nadmin-password=one\n");
+    web.log_in("root", "one");
+    assert_eq!(web.get("/api/overview").status, 200);
+    reload("admin-username=root\nadmin-password=two\n");
+    assert_eq!(web.get("/api/overview").status, 401);
+    web.log_in("root", "two");
+    assert_eq!(web.get("/api/overview").status, 200);
+    reload("");
+    assert_eq!(web.get("/api/overview").status, 404);
+}
+
+#[test]
 fn a_browser_is_told_to_load_and_to_show_nothing_else() {
     let server = MariaDb::start(&[]);
     let (_proxy, web) = logged_in(&server);
@@ -137,6 +171,7 @@ fn a_browser_is_told_to_load_and_to_show_nothing_else() {
         assert_eq!(answer.header("cache-control"), Some("no-store"), "{path}");
     }
     assert_eq!(web.get("/js/views/../main.js").status, 404);
+    assert_eq!(web.get("/nonsense").status, 404);
 }
 
 #[test]
@@ -223,14 +258,20 @@ fn numbers_are_those_of_the_admin_interface() {
     let _clients: Vec<Client> = (0..3).map(|_| connect(&proxy)).collect();
 
     let backends = rows(&mut operator, "SHOW BACKENDS");
-    assert_eq!(table(&web.json("/api/backends"), &BACKEND), backends);
+    let shown = table(&web.json("/api/backends"), &BACKEND);
+    // Behind these there are more columns.
+    assert_eq!(shown.len(), backends.len());
+    for (shown, backend) in shown.iter().zip(&backends) {
+        assert!(backend.starts_with(shown), "{shown}: {backend}");
+    }
     let sessions = rows(&mut operator, "SHOW SESSIONS");
     let list = web.json("/api/sessions");
     assert_eq!(table(&list["sessions"], &SESSION), first(5, &sessions));
     assert_eq!((&list["total"], &list["matching"]), (&json!(3), &json!(3)));
     let settings = web.json("/api/settings");
     let shown = rows(&mut operator, "SHOW SETTINGS");
-    assert_eq!(table(&settings, &["name", "value", "origin"]), shown);
+    let columns = ["name", "value", "origin", "after_restart"];
+    assert_eq!(table(&settings, &columns), shown);
     assert!(!settings.to_string().contains("secret"));
 }
 

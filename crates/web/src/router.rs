@@ -58,12 +58,12 @@ pub fn router(configuration: Arc<dyn Configuration>, control: Control) -> Router
 fn pages(web: Arc<Web>) -> Router {
     let page = Router::new()
         .route("/", get(|| async { assets::page() }))
-        .layer(from_fn_with_state(Arc::clone(&web), access::page));
+        .route_layer(from_fn_with_state(Arc::clone(&web), access::page));
     let changes = Router::new()
         .route("/api/sessions/{id}/kill", post(api::sessions::kill))
         .route("/api/backends/{number}/{word}", post(api::backends::set))
         .route("/api/digests/reset", post(api::digests::reset))
-        .layer(from_fn(access::change));
+        .route_layer(from_fn(access::change));
     let data = Router::new()
         .route("/api/overview", get(api::overview::get))
         .route("/api/history", get(api::overview::history))
@@ -76,10 +76,10 @@ fn pages(web: Arc<Web>) -> Router {
         .route("/api/settings", get(api::settings::get))
         .route("/api/events", get(api::events::get))
         .merge(changes)
-        .layer(from_fn_with_state(Arc::clone(&web), access::data));
+        .route_layer(from_fn_with_state(Arc::clone(&web), access::data));
     let log_out = Router::new()
         .route("/logout", post(access::log_out))
-        .layer(from_fn(access::change));
+        .route_layer(from_fn(access::change));
     Router::new()
         .route("/login", get(access::form).post(access::log_in))
         .route("/js/{*name}", get(script))
