@@ -26,7 +26,7 @@ const LUA_MODULES: [(&str, &str); 4] = [
     ("socket/core.so", "lua-socket"),
 ];
 
-const TOOLS: [Tool; 7] = [
+const TOOLS: [Tool; 8] = [
     Tool {
         command: "mariadbd",
         package: "mariadb-server-core",
@@ -46,6 +46,10 @@ const TOOLS: [Tool; 7] = [
     Tool {
         command: "sysbench",
         package: "sysbench",
+    },
+    Tool {
+        command: "chromium",
+        package: "chromium",
     },
     Tool {
         command: "adduser",

@@ -7,7 +7,9 @@
 //! * [`login`]: who may
 //! * [`session`]: command by command
 //! * [`statement`]: what can be said, each with its columns
+//! * [`Events`]: the latest lines of the log
 
+mod events;
 pub mod limits;
 mod login;
 mod resultset;
@@ -16,6 +18,7 @@ mod session;
 mod settings;
 mod statement;
 
+pub use events::{Event, Events};
 pub use login::Account;
 pub use server::Server;
 pub use settings::{Configuration, Interface, LiveSettings, Settings};

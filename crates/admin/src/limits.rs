@@ -17,6 +17,11 @@ pub(crate) const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// What a wrong password costs: with [`CONNECTIONS_MAX`] it bounds how many can be tried.
 pub(crate) const DENIAL_PAUSE: Duration = Duration::from_millis(500);
 
+/// Lines of the log that are kept for those who look from elsewhere.
+pub(crate) const EVENTS_MAX: usize = 500;
+/// Of each of them.
+pub(crate) const EVENT_BYTES_MAX: usize = 2048;
+
 /// As operators read of them.
 pub const LIMITS: &[Limit] = &[
     Limit {
@@ -54,5 +59,17 @@ pub const LIMITS: &[Limit] = &[
         bound: Bound::Time(DENIAL_PAUSE),
         reason: "with the bound of operators it bounds how many can be tried",
         beyond: "-",
+    },
+    Limit {
+        what: "Lines of the log that SHOW EVENTS and the web page have",
+        bound: Bound::Number(EVENTS_MAX as u64),
+        reason: "the log itself has all",
+        beyond: "the oldest are forgotten",
+    },
+    Limit {
+        what: "Each of these lines",
+        bound: Bound::Bytes(EVENT_BYTES_MAX as u64),
+        reason: "what scripts and servers say may be long",
+        beyond: "its end is cut off",
     },
 ];

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::rand;
 use backend::Stream;
 use backend::packet_io::{PacketError, PacketReader, write_packet};
@@ -106,6 +107,17 @@ impl Account {
                 Err(error)
             }
         }
+    }
+
+    /// Whether these are its name and password. Takes equally long whatever is wrong with them.
+    pub fn is(&self, username: &[u8], password: &[u8]) -> bool {
+        let are_equal = |a: &[u8], b: &[u8]| {
+            let [a, b] = [a, b].map(|bytes| digest(&SHA256, bytes));
+            verify_slices_are_equal(a.as_ref(), b.as_ref()).is_ok()
+        };
+        let is_username = are_equal(self.username.as_bytes(), username);
+        let is_password = are_equal(self.password.as_bytes(), password);
+        is_username & is_password
     }
 
     fn is_proved(&self, plugin: &[u8], nonce: &[u8], proof: &[u8]) -> bool {

@@ -7,6 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use backend::Address;
 use proxy::Control;
 
+use crate::events::Events;
 use crate::login::Account;
 use crate::statement::{OptionChange, OptionValue};
 
@@ -37,6 +38,12 @@ pub enum Interface {
 pub trait Configuration: fmt::Debug + Send + Sync {
     /// What `SHOW SETTINGS` shows.
     fn options(&self) -> Vec<OptionValue>;
+
+    /// The account of operators, as new connections find it; `None` without one.
+    fn account(&self) -> Option<Account>;
+
+    /// What `SHOW EVENTS` shows.
+    fn events(&self) -> Events;
 
     /// What `RELOAD` does: reads the options again. Blocks.
     ///

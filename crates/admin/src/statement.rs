@@ -4,6 +4,7 @@
 
 mod backends;
 mod digests;
+mod events;
 mod help;
 mod options;
 mod pools;
@@ -28,7 +29,6 @@ pub use options::{OptionOrigin, OptionValue};
 pub use reload::OptionChange;
 
 use self::digests::Selection;
-
 use crate::login::SERVER_VERSION;
 use crate::resultset::{Answer, Column, Kind, Value, value};
 use crate::settings::Configuration;
@@ -54,6 +54,8 @@ pub(crate) enum Statement {
     ResetDigests,
     /// `SHOW STATUS`
     ShowStatus,
+    /// `SHOW EVENTS`
+    ShowEvents,
     /// `SHOW SETTINGS`, of names like this
     ShowSettings(Option<String>),
     /// `RELOAD`
@@ -153,6 +155,7 @@ impl Statement {
             ["SHOW", "DIGESTS", ..] => Self::ShowDigests(Selection::parse(&read.0[2..])?),
             ["RESET", "DIGESTS"] => Self::ResetDigests,
             ["SHOW", "STATUS"] => Self::ShowStatus,
+            ["SHOW", "EVENTS"] => Self::ShowEvents,
             ["RELOAD"] | ["RELOAD", "SETTINGS"] => Self::Reload,
             ["SHOW", "SETTINGS"] => Self::ShowSettings(None),
             ["SHOW", "SETTINGS", "LIKE", _] => {
@@ -276,6 +279,7 @@ impl Operator<'_> {
             Statement::ShowDigests(selection) => digests::show(self.control, &selection),
             Statement::ResetDigests => digests::reset(self.control),
             Statement::ShowStatus => status::show(&self.control.status()),
+            Statement::ShowEvents => events::show(&self.configuration.events()),
             Statement::ShowSettings(pattern) => {
                 options::show(&self.configuration.options(), pattern.as_deref())
             }

@@ -98,6 +98,15 @@ impl Backends {
         Arc::clone(&self.list.read().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Those that were not removed, by index.
+    pub fn present(&self) -> Vec<Arc<Backend>> {
+        let all = self.all();
+        let present = all
+            .iter()
+            .filter(|backend| backend.availability() != Availability::Removed);
+        present.cloned().collect()
+    }
+
     /// How many there are, those that were removed included.
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
@@ -413,6 +422,15 @@ impl Backend {
     /// True when it can be connected to, as far as anyone knows.
     pub fn is_up(&self) -> bool {
         self.is_up.load(Ordering::Relaxed)
+    }
+
+    /// `up` or `down`; `unknown` until it was connected to.
+    pub fn state(&self) -> &'static str {
+        match (self.is_up(), self.last_address()) {
+            (false, _) => "down",
+            (true, None) => "unknown",
+            (true, Some(_)) => "up",
+        }
     }
 
     /// What the operator says of it.

@@ -46,3 +46,13 @@ pub enum Role {
     /// Kept apart: used only by scripts.
     ReadOnly,
 }
+
+impl Role {
+    /// As operators know it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ReadWrite => "rw",
+            Self::ReadOnly => "ro",
+        }
+    }
+}

@@ -8,13 +8,14 @@ mod change;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
-use admin::{LiveSettings, OptionChange, OptionValue};
+use admin::{Account, Events, LiveSettings, OptionChange, OptionValue};
 use anyhow::{Result, anyhow};
 use proxy::Control;
+use telemetry::Tls;
 
 use crate::log::{self, Log};
 use crate::options::{self, Options, Request, Source};
-use crate::settings::Settings;
+use crate::settings::{self, Settings};
 use crate::{open_files, tls};
 
 /// What whoever reads an error has to do.
@@ -31,6 +32,8 @@ pub(crate) struct Configuration {
     log: Log,
     /// In the order of [`Settings::operators`].
     operators: Vec<LiveSettings>,
+    /// `None` where `--http-address` speaks none.
+    http_tls: Option<Tls>,
 }
 
 #[derive(Debug, Clone)]
@@ -48,7 +51,7 @@ impl Configuration {
         options: Arc<Options>,
         control: Control,
         log: Log,
-        operators: Vec<LiveSettings>,
+        (operators, http_tls): (Vec<LiveSettings>, Option<Tls>),
     ) -> Self {
         Self {
             source,
@@ -60,6 +63,7 @@ impl Configuration {
             control,
             log,
             operators,
+            http_tls,
         }
     }
 
@@ -126,11 +130,26 @@ impl Configuration {
             let tls = effective.tls.in_directory(&self.source.directory);
             settings.proxy.tls = tls::load(&tls).map_err(|error| effective.located(&error))?;
         }
+        let http = match &self.http_tls {
+            Some(tls) => {
+                let acceptor = tls::load_http(
+                    &effective.operator.in_directory(&self.source.directory),
+                    &effective.tls,
+                );
+                let acceptor = acceptor.map_err(|error| effective.located(&error))?;
+                acceptor.map(|acceptor| (tls, acceptor))
+            }
+            None => None,
+        };
         settings.proxy.connections_max = settings.proxy.connections_max.min(open_files::clients()?);
         let backends = self.control.reload(settings.proxy)?;
 
         self.log.change(effective.log.level, effective.log.format);
         log::catch_panics(effective.log.backtrace_on_crash);
+        let has_certificates = has_clients || http.is_some();
+        if let Some((tls, acceptor)) = http {
+            tls.set(acceptor);
+        }
         for (operator, settings) in self.operators.iter().zip(settings.operators) {
             operator.set(settings);
         }
@@ -143,7 +162,7 @@ impl Configuration {
         };
         drop(state);
         change::log(who, &changes);
-        if has_clients {
+        if has_certificates {
             tracing::info!("{who}: certificates and keys were read again");
         }
         Ok(changes)
@@ -156,6 +175,14 @@ impl admin::Configuration for Configuration {
         let both = options.given.iter().zip(&wanted.given);
         both.map(|(counts, wanted)| counts.to_value(wanted))
             .collect()
+    }
+
+    fn account(&self) -> Option<Account> {
+        settings::account(&self.running().options.operator, "web").ok()
+    }
+
+    fn events(&self) -> Events {
+        self.log.events()
     }
 
     fn reload(&self) -> Result<Vec<OptionChange>, String> {

@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use admin::Events;
 use anyhow::{Context as _, Result, anyhow};
 use clap::ValueEnum;
 use nix::unistd::{Gid, Uid};
@@ -70,6 +71,7 @@ pub(crate) struct Log {
     /// A [`Level`].
     level: Arc<AtomicU8>,
     sink: Arc<Mutex<Sink>>,
+    events: Events,
 }
 
 #[derive(Debug)]
@@ -120,7 +122,13 @@ impl Log {
         Ok(Self {
             level: Arc::new(AtomicU8::new(level as u8)),
             sink: Arc::new(Mutex::new(sink)),
+            events: Events::default(),
         })
+    }
+
+    /// Its latest lines, those about the inside of sessions left out.
+    pub(crate) fn events(&self) -> Events {
+        self.events.clone()
     }
 
     /// Shows other events from now on, in another shape. The destination stays.
@@ -197,6 +205,11 @@ impl Log {
             (Format::Text, Destination::Syslog) => record.text.clone(),
             (Format::Text, _) => record.stamped(),
         };
+        // Whoever has seen the line finds it among the events.
+        if record.level <= Level::Info {
+            let (time, level) = (record.timestamp(), record.level.name());
+            self.events.push(time, level, &record.text);
+        }
         sink.destination.write(record.level, &line);
     }
 
@@ -255,7 +268,8 @@ mod tests {
     fn lines(level: Level, format: Format, events: fn(&Log)) -> Vec<String> {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("log");
-        let log = Log::open(&Choice::File(path.clone()), level, format).unwrap();
+        let file = Choice::File(path.clone());
+        let log = Log::open(&file, level, format).unwrap();
         let subscriber = tracing_subscriber::registry().with(log.clone());
         tracing::subscriber::with_default(subscriber, || events(&log));
         let text = fs::read_to_string(path).unwrap();

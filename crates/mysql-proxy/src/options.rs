@@ -428,7 +428,7 @@ pub(crate) struct TimeoutOptions {
     pub(crate) upgrade: Seconds,
 }
 
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "For operators")]
 pub(crate) struct OperatorOptions {
     /// What to run: proxy, admin (statements about the proxy), debug (Lua for the operator)
@@ -446,10 +446,17 @@ pub(crate) struct OperatorOptions {
     /// Lua script that is asked about operators' commands first
     #[arg(long, value_name = "FILE")]
     pub(crate) admin_lua_script: Option<PathBuf>,
-    /// HOST:PORT for metrics (/metrics) and health checks (/live, /ready) over HTTP [default: none]
+    /// HOST:PORT for a page that shows and steers the proxy, with --admin-username and --admin-password; and for metrics
+    /// (/metrics) and health checks (/live, /ready), which ask for no login [default: none]
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) http_address: Option<Address>,
-    /// Let --http-address be reached from other hosts: there is no login and no TLS
+    /// Certificate for --http-address, which speaks TLS then, with those that vouch for it behind it [default: no TLS]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) http_ssl_cert: Option<PathBuf>,
+    /// Private key of --http-ssl-cert
+    #[arg(long, value_name = "FILE")]
+    pub(crate) http_ssl_key: Option<PathBuf>,
+    /// Let --http-address be reached from other hosts without TLS: passwords and metrics cross the network in plain text
     #[arg(long)]
     pub(crate) http_allow_remote: bool,
     /// Bytes that the digests of SHOW DIGESTS may take; 0 for no digests
@@ -494,6 +501,16 @@ impl TlsOptions {
 }
 
 impl OperatorOptions {
+    /// With the paths of the web page's certificate and key made absolute.
+    pub(crate) fn in_directory(&self, directory: &Path) -> Self {
+        let at = |path: &Option<PathBuf>| path.as_ref().map(|path| directory.join(path));
+        Self {
+            http_ssl_cert: at(&self.http_ssl_cert),
+            http_ssl_key: at(&self.http_ssl_key),
+            ..self.clone()
+        }
+    }
+
     /// Whether `--plugins` names it.
     pub(crate) fn runs(&self, plugin: Plugin) -> bool {
         self.plugins.iter().any(|list| list.0.contains(&plugin))

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use backend::{Address, Role};
 use nix::unistd::User;
 use proxy::{InheritedSockets, ListenerHandle, Proxy};
+use telemetry::Tls;
 
 use crate::configuration::Configuration;
 use crate::daemon::Caller;
@@ -62,6 +63,9 @@ pub(crate) fn start(
         settings.proxy.tls = tls.map_err(|error| options.located(&error))?;
     }
 
+    let http = tls::load_http(&options.operator, &options.tls);
+    settings.http_tls = http.map_err(|error| options.located(&error))?.map(Tls::new);
+
     let result = run(
         (&all, source),
         settings,
@@ -101,6 +105,7 @@ fn run(
         proxy,
         operators,
         http,
+        http_tls,
         pid_file,
         query_logs,
         ..
@@ -127,7 +132,7 @@ fn run(
         })
         .and_then(|()| {
             serve(
-                servers,
+                (servers, http_tls),
                 &backends,
                 (caller, program, inheritance),
                 (log, &query_logs, &pid_file),
@@ -186,7 +191,7 @@ impl Servers {
 ///
 /// Signals are listened for before anyone is told that the process is ready to get them.
 fn serve(
-    servers: Servers,
+    (servers, http_tls): (Servers, Option<Tls>),
     backends: &[(Address, Role)],
     (caller, program, inheritance): (Caller, Program, &mut Inheritance),
     (log, query_logs, pid_file): (&Log, &QueryLogs, &PidFile),
@@ -206,7 +211,10 @@ fn serve(
         Arc::clone(options),
         service.control(),
         log.clone(),
-        operators.iter().map(Server::settings).collect(),
+        (
+            operators.iter().map(Server::settings).collect(),
+            http_tls.clone(),
+        ),
     ));
     let reloading = Arc::clone(&configuration);
     let files = query_logs.clone();
@@ -230,8 +238,10 @@ fn serve(
     }
     if let Some(http) = http {
         tracing::info!("http-server listening on port {}", http.local_address());
-        let started = http.start(service.control());
-        started.context("metrics cannot be served")?;
+        let control = service.control();
+        let pages = || web::router(configuration, control);
+        let started = http.start(service.control(), http_tls, pages);
+        started.context("nobody can be answered over HTTP")?;
     }
     if inheritance.has_predecessor() {
         inheritance.relieve()?;

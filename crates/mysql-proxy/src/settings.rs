@@ -16,6 +16,7 @@ use proxy::{
     ServerCompression,
 };
 use script::{OnHookError, OnLoadError, Shared};
+use telemetry::Tls;
 use transport::compression::Algorithm;
 use transport::proxy_protocol::Version;
 
@@ -36,8 +37,10 @@ pub(crate) struct Settings {
     pub(crate) proxy: proxy::Settings,
     /// What listens for operators.
     pub(crate) operators: Vec<admin::Settings>,
-    /// Where metrics are served.
+    /// Where metrics and the web page are served.
     pub(crate) http: Option<Address>,
+    /// How it is spoken there; `None` for plain HTTP, and before the certificate is read.
+    pub(crate) http_tls: Option<Tls>,
     /// Where the log goes; a path is absolute.
     pub(crate) log: Choice,
     /// Which query logs there are, and their absolute paths.
@@ -55,6 +58,7 @@ impl Settings {
         Ok(Self {
             proxy: proxy_settings(options, &base)?,
             operators: operators(options, &base)?,
+            http_tls: None,
             http: http(&options.operator)?,
             query_logs: query_logs(&options.query_log, &base)?,
             log: log_choice(&options.log, options.process.daemon, &base)?,
@@ -74,7 +78,8 @@ pub(crate) fn remarks(options: &Options) -> Vec<&'static str> {
     let has_script = options.script.proxy_lua_script.is_some();
     let is_serving = operator.runs(Plugin::Proxy) && !options.proxy.no_proxy;
     let is_admin_meant = operator.admin_username.is_some() || operator.admin_lua_script.is_some();
-    let has_operators = operator.runs(Plugin::Admin) || operator.runs(Plugin::Debug);
+    let has_page = operator.http_address.is_some() && operator.admin_lua_script.is_none();
+    let has_operators = operator.runs(Plugin::Admin) || operator.runs(Plugin::Debug) || has_page;
     let is_passing = options.tls.client_ssl_mode == ClientSslMode::Passthrough;
     let has_header = options.proxy.server_proxy_protocol != ServerProxyProtocol::Off;
     let remarks = [
@@ -279,15 +284,16 @@ fn http(options: &OperatorOptions) -> Result<Option<Address>> {
         !matches!(address.target(), Target::Unix(_)),
         "--http-address: {address} is no HOST:PORT"
     );
+    let has_tls = options.http_ssl_cert.is_some() && options.http_ssl_key.is_some();
     ensure!(
-        options.http_allow_remote || is_of_this_host(address),
-        "--http-address: {address} can be reached from other hosts, without login and without TLS; give a loopback address, or \
-         --http-allow-remote too"
+        options.http_allow_remote || has_tls || is_of_this_host(address),
+        "--http-address: {address} can be reached from other hosts, without TLS; give --http-ssl-cert and --http-ssl-key, or a \
+         loopback address, or --http-allow-remote"
     );
     Ok(Some(address.clone()))
 }
 
-fn account(options: &OperatorOptions, plugin: &str) -> Result<Account> {
+pub(crate) fn account(options: &OperatorOptions, plugin: &str) -> Result<Account> {
     let given = |value: &Option<String>, option| {
         let value = value.clone().filter(|value| !value.is_empty());
         value.with_context(|| {

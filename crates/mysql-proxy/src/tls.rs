@@ -6,12 +6,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use proxy::{ClientTlsMode, ServerTlsMode, TlsSettings};
+use telemetry::TlsAcceptor;
 use transport::tls::{
     ClientVerification, KeyPair, MinimumVersion, ServerVerification, Strength, client_config,
     generated_key_pair, server_config,
 };
 
-use crate::options::{ClientSslMode, ServerSslMode, TlsOptions};
+use crate::options::{ClientSslMode, OperatorOptions, ServerSslMode, TlsOptions};
 
 /// Reads what the options name.
 ///
@@ -83,6 +84,25 @@ fn server_fingerprint(options: &TlsOptions) -> u64 {
             .hash(&mut hasher);
     }
     hasher.finish()
+}
+
+/// What is spoken at `--http-address`; `None` for plain HTTP.
+///
+/// # Errors
+/// One line that names the option.
+pub(crate) fn load_http(
+    operator: &OperatorOptions,
+    options: &TlsOptions,
+) -> Result<Option<TlsAcceptor>> {
+    let pair = given_pair(
+        ("--http-ssl-cert", &operator.http_ssl_cert),
+        ("--http-ssl-key", &operator.http_ssl_key),
+    )?;
+    let Some(pair) = pair else {
+        return Ok(None);
+    };
+    let config = server_config(&pair, &ClientVerification::None, &strength(options)?);
+    config.context("--http-ssl-cert, --http-ssl-key").map(Some)
 }
 
 fn server_side(options: &TlsOptions) -> Result<(ServerTlsMode, ServerVerification)> {

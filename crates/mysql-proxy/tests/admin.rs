@@ -11,7 +11,7 @@ use testkit::{
     Mysql97, ProxyProcess, Server, command, process, wait,
 };
 
-use scripted::{BINARY, DEADLINE, ScriptFile, connect, plugin_address};
+use scripted::{BINARY, DEADLINE, ScriptFile, connect, plugin_address, sharing};
 
 const ACCOUNT: [&str; 2] = ["--admin-username=root", "--admin-password=secret"];
 
@@ -204,6 +204,42 @@ fn settings_are_shown_with_their_origin_and_without_secrets() {
         ["admin-password", "***", "command line", "NULL"]
     );
     assert!(!proxy.log().join("\n").contains("secret"));
+}
+
+#[test]
+fn sessions_tell_why_they_have_their_backend() {
+    let servers = [MariaDb::start(&[]), MariaDb::start(&[])];
+    let script = ScriptFile::new(
+        "function connect_server()
+            proxy.global.clients = (proxy.global.clients or 0) + 1
+            if proxy.global.clients > 1 then proxy.connection.backend_ndx = 2 end
+         end",
+    );
+    let operators = [
+        "--plugins=proxy,admin",
+        "--admin-address=127.0.0.1:0",
+        "--lua-states=1",
+    ];
+    let more = [&operators[..], &ACCOUNT].concat();
+    let proxy = script.proxy(&[&servers[0], &servers[1]], &more);
+    let mut operator = operator(&proxy);
+    let _clients = [connect(&proxy), connect(&proxy)];
+    operator.query("SET BACKEND 2 DRAIN").expect("it is there");
+    let _late = connect(&proxy);
+    assert_eq!(
+        column(&mut operator, "SHOW SESSIONS", "chosen_by"),
+        ["balance", "script", "instead of the script's"]
+    );
+
+    let (_script, proxy) = sharing(&servers[0], &more);
+    let mut operator = self::operator(&proxy);
+    let mut client = connect(&proxy);
+    client.query("SELECT 1").expect("a row");
+    client.query("BEGIN").expect("it begins");
+    assert_eq!(
+        column(&mut operator, "SHOW SESSIONS", "chosen_by"),
+        ["idle connection"]
+    );
 }
 
 #[test]

@@ -253,7 +253,11 @@ fn ready_is_who_has_a_backend() {
     assert_eq!(of_backend("ups_total"), 1.0);
     assert!(of_backend("probes_total") >= 1.0);
     assert!(of_backend("last_probe_seconds") > 0.0);
-    assert!(get(http, "/").0.contains("404"));
+    assert!(
+        get(http, "/").0.contains("200"),
+        "it says how to get a page"
+    );
+    assert!(get(http, "/nothing").0.contains("404"));
 }
 
 /// Whoever opens a connection and says nothing, or speaks garbage, does not keep others from asking.

@@ -14,7 +14,7 @@ use crate::counters::{Status, Work, WorkerReport};
 use crate::digests::DigestReport;
 use crate::live::{Live, ReloadError};
 use crate::query_log::QueryLogReport;
-use crate::register::SessionReport;
+use crate::register::{Activities, SessionReport};
 use crate::scripts::SharedState;
 use crate::session::script::{endpoint, views};
 use crate::settings::Settings;
@@ -85,6 +85,11 @@ impl Control {
     /// All sessions, the oldest first.
     pub fn sessions(&self) -> Vec<SessionReport> {
         self.0.shutdown.sessions()
+    }
+
+    /// How many sessions do what.
+    pub fn activities(&self) -> Activities {
+        self.0.shutdown.activities()
     }
 
     /// Ends a session. False when there is none of this id.

@@ -78,6 +78,12 @@ pub(crate) struct Place {
     at: u32,
 }
 
+impl Place {
+    pub(crate) fn digest(&self) -> Digest {
+        self.key.digest
+    }
+}
+
 #[derive(Debug)]
 struct Table {
     bytes_max: usize,

@@ -58,7 +58,7 @@ pub use live::ReloadError;
 pub use query_log::{
     QueryLogKind, QueryLogReport, QueryLogSettings, QueryRecord, QueryRecords, Trace,
 };
-pub use register::{Activity, SessionReport};
+pub use register::{Activities, Activity, SessionReport, Why};
 pub use script::HookReport;
 pub use scripts::ScriptSettings;
 pub use settings::{PoolReset, Settings};

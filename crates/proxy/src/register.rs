@@ -3,6 +3,7 @@
 //! A session writes into its entry without a lock, and only where it changes what it does; whoever looks reads what it
 //! finds.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use backend::Backend;
 use protocol::Command;
+use sql::Digest;
 use tokio::time::Instant;
 
 use crate::session::error::SessionError;
@@ -27,6 +29,8 @@ pub struct SessionReport {
     pub username: Vec<u8>,
     /// Its index; `None` while it has none.
     pub backend: Option<usize>,
+    /// Why it has that one.
+    pub why: Option<Why>,
     /// What it does.
     pub activity: Activity,
     /// For how long.
@@ -35,6 +39,8 @@ pub struct SessionReport {
     pub age: Duration,
     /// Commands so far that have a response.
     pub commands: u64,
+    /// Of the statement that runs, or ran last; `None` before the first, and where digests are off.
+    pub digest: Option<Digest>,
 }
 
 /// What a session does.
@@ -46,6 +52,42 @@ pub enum Activity {
     Idle,
     /// It waits for the end of this one.
     Command(Command),
+}
+
+/// Why a session has its backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Why {
+    /// It was next, by `--proxy-balance`, among those that take clients.
+    Balance,
+    /// The script named it, in `connect_server` or `read_auth`.
+    Script,
+    /// It was next: the script named another one, which takes no clients or could not be connected to.
+    Instead,
+    /// The script took an idle connection.
+    Pool,
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Balance => "balance",
+            Self::Script => "script",
+            Self::Instead => "instead of the script's",
+            Self::Pool => "idle connection",
+        })
+    }
+}
+
+/// How many sessions do what.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Activities {
+    /// Those of [`Activity::Login`].
+    pub login: u64,
+    /// Those of [`Activity::Idle`].
+    pub idle: u64,
+    /// Those of [`Activity::Command`].
+    pub command: u64,
 }
 
 /// A session's entry, as the register has it.
@@ -62,6 +104,10 @@ pub(crate) struct Entry {
     commands: AtomicU64,
     /// One more than its index; 0 for none.
     backend: AtomicUsize,
+    /// A [`Why`].
+    why: AtomicU8,
+    /// 0 for none.
+    digest: AtomicU64,
     username: Mutex<Vec<u8>>,
 }
 
@@ -110,6 +156,8 @@ impl Entry {
             activity: AtomicU64::new(Activity::Login.number()),
             commands: AtomicU64::new(0),
             backend: AtomicUsize::new(0),
+            why: AtomicU8::new(Why::Balance as u8),
+            digest: AtomicU64::new(0),
             username: Mutex::default(),
         }
     }
@@ -125,20 +173,46 @@ impl Entry {
         self.backend.load(Ordering::Relaxed).checked_sub(1)
     }
 
+    fn why(&self) -> Why {
+        let number = self.why.load(Ordering::Relaxed);
+        let all = [Why::Balance, Why::Script, Why::Instead, Why::Pool];
+        let why = all.into_iter().find(|why| *why as u8 == number);
+        why.unwrap_or(Why::Balance)
+    }
+
+    /// Adds what the session does.
+    pub(crate) fn add_to(&self, activities: &mut Activities) {
+        let (activity, _) = self.activity();
+        match activity {
+            Activity::Login => activities.login += 1,
+            Activity::Idle => activities.idle += 1,
+            Activity::Command(_) => activities.command += 1,
+        }
+    }
+
+    /// What the session does, and for how long it had been there when that began.
+    fn activity(&self) -> (Activity, Duration) {
+        let number = self.activity.load(Ordering::Relaxed);
+        let activity = Activity::from_number(number & ((1 << Activity::BITS) - 1));
+        (activity, Duration::from_millis(number >> Activity::BITS))
+    }
+
     pub(crate) fn report(&self, now: Instant) -> SessionReport {
-        let activity = self.activity.load(Ordering::Relaxed);
+        let (activity, since) = self.activity();
         let age = now.saturating_duration_since(self.started);
-        let since = Duration::from_millis(activity >> Activity::BITS);
+        let digest = self.digest.load(Ordering::Relaxed);
         let username = self.username.lock().unwrap_or_else(PoisonError::into_inner);
         SessionReport {
             id: self.id,
             client: *self.client.lock().unwrap_or_else(PoisonError::into_inner),
             username: username.clone(),
             backend: self.backend(),
-            activity: Activity::from_number(activity & ((1 << Activity::BITS) - 1)),
+            why: self.backend().map(|_| self.why()),
+            activity,
             active_for: age.saturating_sub(since),
             age,
             commands: self.commands.load(Ordering::Relaxed),
+            digest: (digest != 0).then_some(Digest(digest)),
         }
     }
 }
@@ -187,6 +261,11 @@ impl Registration {
         }
     }
 
+    /// Why the session gets its backend, from now on.
+    pub(crate) fn gets_it_by(&self, why: Why) {
+        self.entry.why.store(why as u8, Ordering::Relaxed);
+    }
+
     /// The backend that the session has from now on, by its index.
     pub(crate) fn at_backend(&self, index: Option<usize>) {
         let number = index.map_or(0, |index| index + 1);
@@ -209,6 +288,11 @@ impl Registration {
     pub(crate) fn known_as(&self, username: &[u8]) {
         let entry = &self.entry.username;
         *entry.lock().unwrap_or_else(PoisonError::into_inner) = username.to_vec();
+    }
+
+    /// What is said now.
+    pub(crate) fn says(&self, digest: Digest) {
+        self.entry.digest.store(digest.0, Ordering::Relaxed);
     }
 
     /// What the session does; `now` is read where that is new.
@@ -248,6 +332,8 @@ mod tests {
         let client = Some(SocketAddr::from(([192, 0, 2, 1], 56324)));
         session.comes_from(client);
         session.known_as(b"sakila");
+        session.gets_it_by(Why::Script);
+        session.says(Digest(7));
         session.at_backend(Some(1));
         session.show(Activity::Command(Command::QUERY), Instant::now());
         tokio::time::advance(pause).await;
@@ -257,17 +343,20 @@ mod tests {
             client,
             username: b"sakila".to_vec(),
             backend: Some(1),
+            why: Some(Why::Script),
             activity: Activity::Command(Command::QUERY),
             active_for: pause,
             age: 2 * pause,
             commands: 1,
+            digest: Some(Digest(7)),
         };
         assert_eq!(report(), expected);
         session.show(Activity::Idle, Instant::now());
         session.at_backend(None);
+        let report = report();
         assert_eq!(
-            (report().activity, report().backend),
-            (Activity::Idle, None)
+            (report.activity, report.backend, report.why),
+            (Activity::Idle, None, None)
         );
         drop(session);
         assert_eq!(shutdown.sessions(), []);

@@ -12,7 +12,7 @@ use std::task::Waker;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::register::{Entry, Registration, SessionReport};
+use crate::register::{Activities, Entry, Registration, SessionReport};
 
 /// How urgently a session is to end. Later ones include earlier ones.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -143,6 +143,16 @@ impl Shutdown {
         let entries: Vec<_> = self.lock().values().cloned().collect();
         let now = Instant::now();
         entries.iter().map(|entry| entry.report(now)).collect()
+    }
+
+    /// How many sessions do what.
+    pub(crate) fn activities(&self) -> Activities {
+        let mut activities = Activities::default();
+        let sessions = self.lock();
+        sessions
+            .values()
+            .for_each(|entry| entry.add_to(&mut activities));
+        activities
     }
 
     /// Asks one session to end. False when there is none of this id.

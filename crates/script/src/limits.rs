@@ -6,7 +6,7 @@ use crate::chassis::MESSAGE_BYTES_MAX;
 use crate::mysql_tokenizer::TOKENS_MAX;
 use crate::object::queries::MAX_QUERIES;
 use crate::response::ERRMSG_BYTES_MAX;
-use crate::script_file::MAX_SCRIPT_BYTES;
+use crate::script_file::{MAX_SCRIPT_BYTES, TEXT_BYTES_MAX};
 
 /// In the order of a session's life.
 pub const LIMITS: &[Limit] = &[
@@ -15,6 +15,12 @@ pub const LIMITS: &[Limit] = &[
         bound: Bound::Bytes(MAX_SCRIPT_BYTES),
         reason: "a path that leads to something else by mistake stops here",
         beyond: "it does not load, see --lua-on-load-error",
+    },
+    Limit {
+        what: "A script's text, to tell what changed",
+        bound: Bound::Bytes(TEXT_BYTES_MAX as u64),
+        reason: "two of them are kept for each script and Lua state",
+        beyond: "what changed is not told",
     },
     Limit {
         what: "Queries that wait in `proxy.queries`",

@@ -25,6 +25,12 @@ const COARSEST_MTIME: Duration = Duration::from_secs(2);
 /// Versions that are told of: those before are forgotten.
 const REPORTED_MAX: usize = 8;
 
+/// Versions whose texts are kept: what changed is asked about the latest one.
+const TEXTS_MAX: usize = 2;
+
+/// Of each of these texts.
+pub(crate) const TEXT_BYTES_MAX: usize = 256 * 1024;
+
 /// Faults that are remembered as logged. More of them than this are different for each connection.
 const LOGGED_MAX: usize = 64;
 
@@ -48,6 +54,8 @@ pub struct VersionReport {
     pub modified: Option<SystemTime>,
     /// Its size.
     pub bytes: u64,
+    /// Its text, of the two latest versions, where it is not too long to be kept.
+    pub text: Option<Arc<str>>,
     /// When it was read first.
     pub loaded: SystemTime,
     /// Connections that it serves or has served.
@@ -165,10 +173,13 @@ impl ScriptFile {
         if self.reports.len() == REPORTED_MAX {
             self.reports.pop_front();
         }
+        let outdated = self.reports.iter_mut().rev().skip(TEXTS_MAX - 1);
+        outdated.for_each(|report| report.text = None);
         self.reports.push_back(VersionReport {
             version: number,
             modified: version.identity.modified(),
             bytes: version.source.len() as u64,
+            text: version.text(),
             loaded: version.read_at,
             connections: 0,
             failures: 0,
@@ -277,6 +288,11 @@ impl Version {
             has_worked: false,
             failures: 0,
         }
+    }
+
+    fn text(&self) -> Option<Arc<str>> {
+        let is_kept = self.source.len() <= TEXT_BYTES_MAX;
+        is_kept.then(|| String::from_utf8_lossy(&self.source).into())
     }
 
     fn is_same(&self, other: &Self) -> bool {

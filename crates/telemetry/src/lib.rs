@@ -4,12 +4,15 @@
 //!
 //! * [`metric`]: every metric, declared once with its meaning
 //! * [`snapshot`]: what they are made of, read at one moment
-//! * [`server`]: who asks, and what they get
+//! * [`tls`]: the certificate, which may change
+//! * [`server`]: who asks, and what they get; it serves what others put beside, too
 
 mod exposition;
 pub mod limits;
 pub mod metric;
 mod server;
 mod snapshot;
+mod tls;
 
-pub use server::Server;
+pub use server::{Peer, Server};
+pub use tls::{Tls, TlsAcceptor};

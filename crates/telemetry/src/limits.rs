@@ -9,9 +9,11 @@ pub(crate) const CONNECTIONS_MAX: usize = 64;
 /// For the head of a request, also while a connection is kept open.
 pub(crate) const HEADER_TIME: Duration = Duration::from_secs(10);
 /// From a connection's first byte to its last.
-pub(crate) const CONNECTION_TIME: Duration = Duration::from_secs(300);
+pub const CONNECTION_TIME: Duration = Duration::from_secs(300);
+/// For whoever asks to take some of an answer.
+pub(crate) const WRITE_TIME: Duration = Duration::from_secs(20);
 /// For the Lua states to say what went wrong in them.
-pub(crate) const SCRIPTS_TIME: Duration = Duration::from_secs(1);
+pub const SCRIPTS_TIME: Duration = Duration::from_secs(1);
 
 /// As operators read of them.
 pub const LIMITS: &[Limit] = &[
@@ -22,9 +24,15 @@ pub const LIMITS: &[Limit] = &[
         beyond: "the next one waits",
     },
     Limit {
-        what: "The head of an HTTP request",
+        what: "The head of an HTTP request, and the TLS handshake before the first",
         bound: Bound::Time(HEADER_TIME),
         reason: "it is short",
+        beyond: "the connection ends",
+    },
+    Limit {
+        what: "For whoever asks over HTTP to take some of an answer",
+        bound: Bound::Time(WRITE_TIME),
+        reason: "who reads too slowly is no reader",
         beyond: "the connection ends",
     },
     Limit {

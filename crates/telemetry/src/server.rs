@@ -2,36 +2,59 @@
 //!
 //! Whoever asks may be hostile or slow: each has its deadlines, and there are so many at most.
 
+use std::fmt;
 use std::future::pending;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use axum::Router;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use backend::{Address, Role, Stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use proxy::{AsyncListener, BindError, Control, InheritedSockets, Listener, ListenerHandle};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
 use tokio::time::{sleep, timeout};
+use tokio_io_timeout::TimeoutStream;
 use tracing::{debug, warn};
 
 use crate::exposition;
-use crate::limits::{CONNECTION_TIME, CONNECTIONS_MAX, HEADER_TIME};
+use crate::limits::{CONNECTION_TIME, CONNECTIONS_MAX, HEADER_TIME, WRITE_TIME};
 use crate::snapshot::Snapshot;
+use crate::tls::{Tls, TlsAcceptor};
 
 /// After an `accept` that failed, for lack of descriptors for example.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Of the listener, among others.
 const NAME: &str = "http";
+
+/// Who asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// The other end of the connection; `None` of a Unix socket.
+    pub address: Option<SocketAddr>,
+    /// The connection is under TLS.
+    pub is_secure: bool,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.address {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix socket"),
+        }
+    }
+}
 
 /// A bound server that answers nobody yet.
 #[derive(Debug)]
@@ -59,11 +82,18 @@ impl Server {
         self.listener.handle(NAME)
     }
 
-    /// Answers to the end of the process; those who come later only until another process does.
+    /// Answers to the end of the process, under TLS where that is given; those who come later only until another process does.
+    /// `pages` makes what is served beside metrics and health, on the server's own runtime; each request has its [`Peer`] as an
+    /// extension.
     ///
     /// # Errors
     /// The system gives no thread or no event queue.
-    pub fn start(self, control: Control) -> io::Result<()> {
+    pub fn start(
+        self,
+        control: Control,
+        tls: Option<Tls>,
+        pages: impl FnOnce() -> Router + Send + 'static,
+    ) -> io::Result<()> {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         thread::Builder::new()
             .name(NAME.to_owned())
@@ -71,16 +101,16 @@ impl Server {
                 runtime.block_on(async {
                     match AsyncListener::new(self.listener) {
                         Ok(listener) => {
-                            let router = router(control.clone());
+                            let router = router(control.clone()).merge(pages());
                             tokio::select! {
-                                () = accept(&listener, &router) => {}
+                                () = accept(&listener, tls, &router) => {}
                                 () = control.shutdown().handed_over() => {}
                             }
                             drop(listener);
                             // Whoever is here stays.
                             pending::<()>().await;
                         }
-                        Err(error) => warn!("metrics cannot be served: {error}"),
+                        Err(error) => warn!("nobody is answered over HTTP: {error}"),
                     }
                 });
             })?;
@@ -88,7 +118,7 @@ impl Server {
     }
 }
 
-async fn accept(listener: &AsyncListener, router: &Router) {
+async fn accept(listener: &AsyncListener, tls: Option<Tls>, router: &Router) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // One more waits until somebody leaves, which is soon.
@@ -96,10 +126,18 @@ async fn accept(listener: &AsyncListener, router: &Router) {
             return;
         };
         match listener.accept().await {
-            Ok((stream, _)) => {
-                let router = router.clone();
+            Ok((stream, address)) => {
+                let peer = Peer {
+                    address,
+                    is_secure: tls.is_some(),
+                };
+                let router = router.clone().layer(Extension(peer));
+                let acceptor = tls.as_ref().map(Tls::acceptor);
                 tokio::spawn(async move {
-                    serve(stream, router).await;
+                    match acceptor {
+                        None => serve(stream, router).await,
+                        Some(acceptor) => serve_tls(stream, &acceptor, router).await,
+                    }
                     drop(place);
                 });
             }
@@ -111,11 +149,24 @@ async fn accept(listener: &AsyncListener, router: &Router) {
     }
 }
 
-async fn serve(stream: Stream, router: Router) {
+async fn serve_tls(stream: Stream, acceptor: &TlsAcceptor, router: Router) {
+    match timeout(HEADER_TIME, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => serve(stream, router).await,
+        Ok(Err(error)) => debug!("http: a TLS handshake failed: {error}"),
+        Err(_) => debug!("http: a TLS handshake took too long"),
+    }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, router: Router) {
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIME));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIME)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+        .serve_connection(
+            TokioIo::new(Box::pin(stream)),
+            TowerToHyperService::new(router),
+        );
     match timeout(CONNECTION_TIME, connection).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!("http: a connection ended early: {error}"),

@@ -3,13 +3,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use backend::{Availability, BackendHistory, PoolHistory, Role};
+use backend::{BackendHistory, PoolHistory};
 use tokio::time::timeout;
 
 use crate::limits::SCRIPTS_TIME;
-use proxy::{
-    Activity, BackendWork, Control, QueryLogReport, ScriptReport, Status, Work, WorkerReport,
-};
+use proxy::{BackendWork, Control, QueryLogReport, ScriptReport, Status, Work, WorkerReport};
 
 /// Of the whole process.
 #[derive(Debug, Clone)]
@@ -69,32 +67,22 @@ impl Snapshot {
 }
 
 fn sessions(control: &Control) -> BTreeMap<&'static str, u64> {
-    let mut sessions = BTreeMap::from([("login", 0), ("idle", 0), ("command", 0)]);
-    for session in control.sessions() {
-        let phase = match session.activity {
-            Activity::Login => "login",
-            Activity::Idle => "idle",
-            Activity::Command(_) => "command",
-        };
-        *sessions.entry(phase).or_default() += 1;
-    }
-    sessions
+    let activities = control.activities();
+    BTreeMap::from([
+        ("login", activities.login),
+        ("idle", activities.idle),
+        ("command", activities.command),
+    ])
 }
 
 fn backends(control: &Control, work: &Work) -> Vec<BackendSnapshot> {
-    let all = control.backends().all();
-    let present = all
-        .iter()
-        .filter(|backend| backend.availability() != Availability::Removed);
-    let snapshots = present.map(|backend| {
+    let present = control.backends().present();
+    let snapshots = present.iter().map(|backend| {
         let pool = backend.pool();
         let idle = pool.idle_by_user().into_iter().map(|(_, idle)| idle as u64);
         BackendSnapshot {
             address: backend.address().to_string(),
-            role: match backend.role() {
-                Role::ReadWrite => "rw",
-                Role::ReadOnly => "ro",
-            },
+            role: backend.role().name(),
             takes_clients: backend.takes_clients(),
             is_up: backend.health().is_up(),
             clients: backend.clients() as u64,

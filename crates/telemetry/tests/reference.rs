@@ -12,7 +12,7 @@ use telemetry::metric::{Kind, METRICS, Metric};
 const HEAD: &str = "\
 # Metrics
 
-With `--http-address=127.0.0.1:9104` the proxy answers over HTTP:
+With `--http-address=127.0.0.1:9104` the proxy answers over HTTP, beside its [web page](web.md):
 
 | path | |
 |---|---|
@@ -20,7 +20,7 @@ With `--http-address=127.0.0.1:9104` the proxy answers over HTTP:
 | `/live` | 200 as long as the process answers |
 | `/ready` | 200 while a read/write backend takes clients and the proxy is not shutting down; 503 and the reason otherwise: for load balancers and Kubernetes |
 
-There is no login and no TLS: an address that other hosts reach needs `--http-allow-remote` too. Queries are counted by the worker that
+There is no login. An address that other hosts reach needs TLS (`--http-ssl-cert`, `--http-ssl-key`), or `--http-allow-remote`. Queries are counted by the worker that
 serves them and summed up when somebody asks. [grafana.json](grafana.json) is a dashboard for Grafana.
 
 This page is made from the source.

@@ -4,7 +4,7 @@ use std::{
     ffi::OsStr,
     io::{self, Read},
     os::unix::process::CommandExt,
-    process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
+    process::{Child, ChildStderr, ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
     sync::{LazyLock, mpsc},
     thread::{self, JoinHandle},
     time::Duration,
@@ -60,6 +60,15 @@ impl Process {
     pub(crate) fn take_outputs(&mut self) -> (ChildStdout, ChildStderr) {
         let outputs = self.child.stdout.take().zip(self.child.stderr.take());
         outputs.expect("both are piped and not yet taken")
+    }
+
+    /// The child's standard input and output, of a command that pipes them. They can be taken once.
+    ///
+    /// # Panics
+    /// When they are not piped, or taken.
+    pub fn take_pipes(&mut self) -> (ChildStdin, ChildStdout) {
+        let pipes = self.child.stdin.take().zip(self.child.stdout.take());
+        pipes.expect("both are piped and not yet taken")
     }
 
     /// Sends a signal to the program alone.

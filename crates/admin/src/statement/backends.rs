@@ -1,8 +1,6 @@
 //! `SELECT * FROM backends`, `SHOW BACKENDS`
 
-use std::sync::Arc;
-
-use backend::{Availability, Backend, Health, Role};
+use backend::{Backend, Health, Role};
 use proxy::{Control, Standing};
 use tokio::time::Instant;
 
@@ -37,15 +35,15 @@ const SHOWN: &[Column] = &[
 
 /// With 0.8.5's columns: one that takes no clients is down, whatever the reason.
 pub(super) fn select(control: &Control) -> Answer {
-    let rows = present(control).into_iter().map(|backend| {
+    let rows = control.backends().present().into_iter().map(|backend| {
         vec![
             value(backend.index() + 1),
             resolved(&backend).or_else(|| value(backend.address())),
             value(match backend.takes_clients() {
-                true => state(&backend),
+                true => backend.state(),
                 false => "down",
             }),
-            value(role(&backend)),
+            value(backend.role().name()),
             uuid(&backend),
             value(backend.clients()),
         ]
@@ -56,7 +54,7 @@ pub(super) fn select(control: &Control) -> Answer {
 /// With all that is known.
 pub(super) fn show(control: &Control, options: &[OptionValue]) -> Answer {
     let now = Instant::now();
-    let rows = present(control).into_iter().map(|backend| {
+    let rows = control.backends().present().into_iter().map(|backend| {
         let (reason, down_for) = match backend.health() {
             Health::Up => (None, None),
             Health::Down { reason, since } => {
@@ -70,8 +68,8 @@ pub(super) fn show(control: &Control, options: &[OptionValue]) -> Answer {
             value(backend.index() + 1),
             value(backend.address()),
             resolved(&backend),
-            value(role(&backend)),
-            value(state(&backend)),
+            value(backend.role().name()),
+            value(backend.state()),
             value(backend.availability()),
             reason,
             down_for,
@@ -87,31 +85,6 @@ pub(super) fn show(control: &Control, options: &[OptionValue]) -> Answer {
         ]
     });
     Answer::Rows(SHOWN, rows.collect())
-}
-
-/// Those that were not removed.
-pub(super) fn present(control: &Control) -> Vec<Arc<Backend>> {
-    let all = control.backends().all();
-    let present = all
-        .iter()
-        .filter(|backend| backend.availability() != Availability::Removed);
-    present.cloned().collect()
-}
-
-/// `unknown` until it was connected to.
-fn state(backend: &Backend) -> &'static str {
-    match (backend.is_up(), backend.last_address()) {
-        (false, _) => "down",
-        (true, None) => "unknown",
-        (true, Some(_)) => "up",
-    }
-}
-
-fn role(backend: &Backend) -> &'static str {
-    match backend.role() {
-        Role::ReadWrite => "rw",
-        Role::ReadOnly => "ro",
-    }
 }
 
 /// Who named it. Of one that a list names, the list's.

@@ -52,6 +52,10 @@ const STATEMENTS: &[(&str, &str)] = &[
     ("RESET DIGESTS", "counts them from now on"),
     ("SHOW STATUS", "counts what was done since the start"),
     (
+        "SHOW EVENTS",
+        "lists the latest lines of the log, the newest first",
+    ),
+    (
         "SHOW SETTINGS",
         "lists the options and where they are from; LIKE 'proxy%' for some",
     ),

@@ -14,6 +14,8 @@ const COLUMNS: &[Column] = &[
     ("seconds", Kind::Integer),
     ("age_seconds", Kind::Integer),
     ("commands", Kind::Integer),
+    ("chosen_by", Kind::Text),
+    ("digest", Kind::Text),
 ];
 
 /// One row for each client of the proxy, the oldest first.
@@ -34,6 +36,8 @@ pub(super) fn show(control: &Control) -> Answer {
             value(session.active_for.as_secs()),
             value(session.age.as_secs()),
             value(session.commands),
+            session.why.and_then(value),
+            session.digest.and_then(value),
         ]
     });
     Answer::Rows(COLUMNS, rows.collect())

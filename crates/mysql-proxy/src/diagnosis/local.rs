@@ -47,6 +47,7 @@ pub(crate) fn examine(
     if settings.proxy.listen.is_some() {
         certificates(options, directory, report);
     }
+    page_certificate(options, directory, report);
     open_file_limit(options, report);
     scripts(options, &settings, report);
     addresses(options, &settings, report);
@@ -108,6 +109,25 @@ fn writable(path: &Path) -> Result<()> {
     );
     access(parent, AccessFlags::W_OK | AccessFlags::X_OK)
         .with_context(|| format!("files cannot be made in {}", parent.display()))
+}
+
+/// That of `--http-address`.
+fn page_certificate(options: &Options, directory: &Path, report: &mut Report) {
+    let operator = options.operator.in_directory(directory);
+    if let Err(error) = tls::load_http(&operator, &options.tls) {
+        return report.error(format!("{:#}", options.located(&error)), "see docs/web.md");
+    }
+    let Some(path) = &operator.http_ssl_cert else {
+        return;
+    };
+    match Validity::of_file(path) {
+        Ok(validity) => expiry(
+            &format!("--http-ssl-cert={}", path.display()),
+            validity,
+            report,
+        ),
+        Err(error) => report.error(format!("--http-ssl-cert: {error}"), ""),
+    }
 }
 
 fn certificates(options: &Options, directory: &Path, report: &mut Report) {

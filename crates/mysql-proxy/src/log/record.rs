@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write};
 
-use jiff::Zoned;
+use jiff::{Timestamp, Zoned};
 use serde_json::{Map, Value, json};
 use tracing::Event;
 use tracing::field::{Field, Visit};
@@ -46,6 +46,10 @@ impl Record {
             message,
             fields,
         }
+    }
+
+    pub(super) fn timestamp(&self) -> Timestamp {
+        self.time.timestamp()
     }
 
     /// `2026-01-31 13:05:00: (level) text`

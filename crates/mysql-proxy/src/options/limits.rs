@@ -78,7 +78,7 @@ const OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// The crates' own, in the order of a session's life.
-const CRATES: [&[Limit]; 9] = [
+const CRATES: [&[Limit]; 10] = [
     proxy::limits::LIMITS,
     protocol::limits::LIMITS,
     transport::limits::LIMITS,
@@ -86,6 +86,7 @@ const CRATES: [&[Limit]; 9] = [
     script::limits::LIMITS,
     admin::limits::LIMITS,
     telemetry::limits::LIMITS,
+    web::limits::LIMITS,
     &upgrade::LIMITS,
     &doctor::LIMITS,
 ];

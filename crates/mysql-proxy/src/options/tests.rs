@@ -279,7 +279,7 @@ const ERRORS: &[(&[&str], &str)] = &[
     ),
     (
         &["--http-address=:8080"],
-        "--http-address: :8080 can be reached from other hosts, without login",
+        "--http-address: :8080 can be reached from other hosts, without TLS",
     ),
     (
         &["--http-address=/tmp/http"],

@@ -14,6 +14,7 @@ use super::Context;
 use super::error::{Refusal, SessionError};
 use super::origin::Origin;
 use super::script::Script;
+use crate::register::{Registration, Why};
 
 /// A backend that has greeted, held for this client.
 #[derive(Debug)]
@@ -25,17 +26,25 @@ pub(super) struct Connected {
     pub(super) greeting: Vec<u8>,
     /// Of an idle connection: who is logged in there, and gives way to the client.
     pub(super) session: Option<Box<ServerSession>>,
+    pub(super) why: Why,
 }
 
 impl Connected {
-    fn new(count: ClientCount, greeted: Greeted) -> Self {
+    fn new(count: ClientCount, why: Why, greeted: Greeted) -> Self {
         Self {
             count,
             stream: greeted.stream,
             handshake: Arc::new(greeted.handshake),
             greeting: greeted.payload,
             session: None,
+            why,
         }
+    }
+
+    /// It is the session's backend from now on.
+    pub(super) fn shown_in(&self, registration: &Registration) {
+        registration.gets_it_by(self.why);
+        registration.has_backend(self.count.backend());
     }
 
     /// The greeting is the server's, with the nonce that it goes by now.
@@ -57,6 +66,7 @@ impl Connected {
             handshake: Arc::clone(&session.handshake),
             greeting,
             session: Some(session),
+            why: Why::Pool,
         }
     }
 }
@@ -64,7 +74,7 @@ impl Connected {
 /// What a new client may get.
 enum Chosen {
     /// A connection to this backend, to be made.
-    Backend(ClientCount),
+    Backend(ClientCount, Why),
     /// This one, which the script took.
     Idle(Box<Connected>),
 }
@@ -92,14 +102,14 @@ pub(super) async fn connect(
     let mut refusal = None;
     let mut shortage = None;
     while let Some(chosen) = choose(context, script.as_deref_mut(), &tried).await? {
-        let count = match chosen {
-            Chosen::Backend(count) => count,
+        let (count, why) = match chosen {
+            Chosen::Backend(count, why) => (count, why),
             Chosen::Idle(connected) => return Ok(*connected),
         };
         let backend = count.backend();
         let timeouts = context.settings.backend_timeouts();
         match connect_to(backend, timeouts, &origin.server_header).await {
-            Ok(greeted) => return Ok(Connected::new(count, greeted)),
+            Ok(greeted) => return Ok(Connected::new(count, why, greeted)),
             Err(ConnectError::Unreachable(reason)) => backend.mark_down(Instant::now(), &reason),
             Err(ConnectError::Shortage(reason)) => {
                 let address = backend.address();
@@ -128,7 +138,7 @@ pub(super) async fn connect(
     Err(NoBackend::AllDown)
 }
 
-/// To this one and no other. One that cannot be reached is marked down. The error is the reason.
+/// To this one, which the script named, and no other. One that cannot be reached is marked down. The error is the reason.
 pub(super) async fn connect_to_one(
     count: ClientCount,
     (context, origin): (&Context, &Origin),
@@ -136,7 +146,7 @@ pub(super) async fn connect_to_one(
     let backend = count.backend();
     let timeouts = context.settings.backend_timeouts();
     match connect_to(backend, timeouts, &origin.server_header).await {
-        Ok(greeted) => Ok(Connected::new(count, greeted)),
+        Ok(greeted) => Ok(Connected::new(count, Why::Script, greeted)),
         Err(error) => {
             if let ConnectError::Unreachable(reason) = &error {
                 backend.mark_down(Instant::now(), reason);
@@ -154,8 +164,12 @@ async fn choose(
     tried: &[usize],
 ) -> Result<Option<Chosen>, NoBackend> {
     let backends = &context.backends;
+    let next = || {
+        let count = backends.choose(tried)?;
+        Some(Chosen::Backend(count, Why::Balance))
+    };
     let Some(script) = script else {
-        return Ok(backends.choose(tried).map(Chosen::Backend));
+        return Ok(next());
     };
     script.connection.detach();
     script.connection.hold = Hold::Vacant;
@@ -172,7 +186,7 @@ async fn choose(
         return Err(NoBackend::Answered(response.payloads));
     }
     let Some(index) = chosen.checked_sub(1) else {
-        return Ok(backends.choose(tried).map(Chosen::Backend));
+        return Ok(next());
     };
     if backends.get(index).is_none() {
         return Ok(None);
@@ -181,8 +195,13 @@ async fn choose(
         true => None,
         false => backends.take(index),
     };
-    let count = wanted.or_else(|| backends.choose(tried));
-    Ok(count.map(Chosen::Backend))
+    Ok(match wanted {
+        Some(count) => Some(Chosen::Backend(count, Why::Script)),
+        None => {
+            let count = backends.choose(tried);
+            count.map(|count| Chosen::Backend(count, Why::Instead))
+        }
+    })
 }
 
 impl NoBackend {

@@ -23,7 +23,7 @@ use crate::buffer::Buffer;
 use crate::counters::WorkerCounters;
 use crate::digests::printable;
 use crate::query_log::QueryRecord;
-use crate::register::{Activity, Registration};
+use crate::register::{Activity, Registration, Why};
 use crate::shutdown::Phase;
 use crate::timer::Timer;
 
@@ -161,6 +161,7 @@ impl Link {
         idle.session.is_shared = true;
         self.status = idle.session.status;
         self.nonce.clone_from(&idle.session.nonce);
+        self.registration.gets_it_by(Why::Pool);
         self.registration.has_backend(idle.count.backend());
         self.backend = Some(idle.stream);
         self.count = Some(idle.count);
@@ -222,6 +223,7 @@ impl Link {
         let dialect = self.dialect();
         if let Some(statements) = &mut self.statements {
             statements.begin(&self.context, dialect, (packets, is_complete));
+            show_digest(statements, &self.registration);
         }
     }
 
@@ -230,6 +232,7 @@ impl Link {
         let dialect = self.dialect();
         if let Some(statements) = &mut self.statements {
             statements.go_on(&self.context, dialect, (bytes, is_complete));
+            show_digest(statements, &self.registration);
         }
     }
 
@@ -238,6 +241,7 @@ impl Link {
         let dialect = self.dialect();
         if let Some(statements) = &mut self.statements {
             statements.inject(&self.context, dialect, packet);
+            show_digest(statements, &self.registration);
         }
     }
 
@@ -609,5 +613,12 @@ impl Link {
         self.registration.show(self.activity, now);
         self.timer.set(now + self.context.settings.read_timeout);
         now
+    }
+}
+
+/// Tells others what is said, where that is a statement.
+fn show_digest(statements: &Statements, registration: &Registration) {
+    if let Some(digest) = statements.digest() {
+        registration.says(digest);
     }
 }

@@ -195,6 +195,7 @@ async fn exchange(
     start: Start,
     (context, registration, mut script): (&Context, &Registration, Option<&mut Script>),
 ) -> Result<(Admission, Left), SessionError> {
+    connected.shown_in(registration);
     let Connected {
         count,
         stream: mut backend,
@@ -206,7 +207,6 @@ async fn exchange(
         script.greeted(count.backend(), &backend, &handshake);
         script.connection.hold = Hold::Pinned("the login is not done");
     }
-    registration.has_backend(count.backend());
     let nonce = session.as_ref().map(|session| session.nonce.clone());
     let mut login = Authentication::new(
         (client, reader),

@@ -140,6 +140,12 @@ impl Statements {
         })
     }
 
+    /// Of what waits for its answer.
+    pub(super) fn digest(&self) -> Option<Digest> {
+        let place = self.current.as_ref()?.place.as_ref()?;
+        Some(place.digest())
+    }
+
     /// The client is another one; what it had prepared is gone.
     pub(super) fn change_user(&mut self, context: &Context, username: &[u8], database: &[u8]) {
         self.whose = context.digests.whose(username, database);
