@@ -1,7 +1,7 @@
 //! SIGUSR2: another process takes over, and no client notices; and what service managers do with sockets and notices.
 
 use std::fs;
-use std::io::ErrorKind;
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
@@ -102,6 +102,46 @@ fn ten_upgrades_under_load_refuse_nobody_and_fail_no_query() {
     let refused = TcpStream::connect(proxy.address()).expect_err("nobody listens");
     assert_eq!(refused.kind(), ErrorKind::ConnectionRefused);
     assert_eq!(proxy.count_in_log("Initiating shutdown"), 1);
+}
+
+/// The value of a metric, over a connection that may stay open.
+fn uptime(connection: &mut TcpStream) -> Option<String> {
+    write!(connection, "GET /metrics HTTP/1.1\r\nHost: proxy\r\n\r\n").ok()?;
+    let mut text = String::new();
+    let mut lines = BufReader::new(connection);
+    while !text.ends_with("# EOF\n") {
+        if lines.read_line(&mut text).ok()? == 0 {
+            return None;
+        }
+    }
+    let uptime = "mysql_proxy_uptime_seconds ";
+    let line = text.lines().find_map(|line| line.strip_prefix(uptime))?;
+    Some(line.to_owned())
+}
+
+#[test]
+fn who_asks_for_metrics_gets_those_of_the_new_process() {
+    let server = MariaDb::start(&[]);
+    let proxy = ProxyProcess::start(BINARY, &[&backend(&server), "--http-address=127.0.0.1:0"]);
+    // The old process stays as long as this one does.
+    let mut client = connect(&proxy);
+    let said = "http-server listening on port ";
+    let line = proxy.wait_for_log(said, DEADLINE);
+    let address = line.split_once(said).expect("the line has it").1.trim();
+    let mut connection = TcpStream::connect(address).expect("it listens");
+    connection
+        .set_read_timeout(Some(DEADLINE))
+        .expect("it is a socket");
+    uptime(&mut connection).expect("it is said");
+    uptime(&mut connection).expect("again, on the same connection");
+    let next = upgrade(&proxy, first(&proxy));
+    wait::until("the old process closes the connection", DEADLINE, || {
+        uptime(&mut connection).is_none()
+    });
+    let mut connection = TcpStream::connect(address).expect("the new one listens");
+    uptime(&mut connection).expect("it is said");
+    client.ping().expect("it may stay");
+    kill(next, Signal::SIGTERM).expect("it runs");
 }
 
 #[test]

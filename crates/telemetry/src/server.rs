@@ -6,6 +6,7 @@ use std::fmt;
 use std::future::pending;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -19,7 +20,9 @@ use backend::{Address, Role, Stream};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use proxy::{AsyncListener, BindError, Control, InheritedSockets, Listener, ListenerHandle};
+use proxy::{
+    AsyncListener, BindError, Control, InheritedSockets, Listener, ListenerHandle, Shutdown,
+};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio::sync::Semaphore;
@@ -103,11 +106,11 @@ impl Server {
                         Ok(listener) => {
                             let router = router(control.clone()).merge(pages());
                             tokio::select! {
-                                () = accept(&listener, tls, &router) => {}
+                                () = accept(&listener, tls, &router, control.shutdown()) => {}
                                 () = control.shutdown().handed_over() => {}
                             }
                             drop(listener);
-                            // Whoever is here stays.
+                            // Whoever is here has an answer first.
                             pending::<()>().await;
                         }
                         Err(error) => warn!("nobody is answered over HTTP: {error}"),
@@ -118,7 +121,7 @@ impl Server {
     }
 }
 
-async fn accept(listener: &AsyncListener, tls: Option<Tls>, router: &Router) {
+async fn accept(listener: &AsyncListener, tls: Option<Tls>, router: &Router, shutdown: &Shutdown) {
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         // One more waits until somebody leaves, which is soon.
@@ -133,10 +136,11 @@ async fn accept(listener: &AsyncListener, tls: Option<Tls>, router: &Router) {
                 };
                 let router = router.clone().layer(Extension(peer));
                 let acceptor = tls.as_ref().map(Tls::acceptor);
+                let shutdown = shutdown.clone();
                 tokio::spawn(async move {
                     match acceptor {
-                        None => serve(stream, router).await,
-                        Some(acceptor) => serve_tls(stream, &acceptor, router).await,
+                        None => serve(stream, router, &shutdown).await,
+                        Some(acceptor) => serve_tls(stream, &acceptor, router, &shutdown).await,
                     }
                     drop(place);
                 });
@@ -149,15 +153,20 @@ async fn accept(listener: &AsyncListener, tls: Option<Tls>, router: &Router) {
     }
 }
 
-async fn serve_tls(stream: Stream, acceptor: &TlsAcceptor, router: Router) {
+async fn serve_tls(stream: Stream, acceptor: &TlsAcceptor, router: Router, shutdown: &Shutdown) {
     match timeout(HEADER_TIME, acceptor.accept(stream)).await {
-        Ok(Ok(stream)) => serve(stream, router).await,
+        Ok(Ok(stream)) => serve(stream, router, shutdown).await,
         Ok(Err(error)) => debug!("http: a TLS handshake failed: {error}"),
         Err(_) => debug!("http: a TLS handshake took too long"),
     }
 }
 
-async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, router: Router) {
+/// Until another process has the port: who asks again is to ask that one.
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Send + 'static,
+    router: Router,
+    shutdown: &Shutdown,
+) {
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIME));
     let connection = http1::Builder::new()
@@ -167,7 +176,15 @@ async fn serve(stream: impl AsyncRead + AsyncWrite + Send + 'static, router: Rou
             TokioIo::new(Box::pin(stream)),
             TowerToHyperService::new(router),
         );
-    match timeout(CONNECTION_TIME, connection).await {
+    let mut connection = pin!(connection);
+    let served = async {
+        tokio::select! {
+            ended = connection.as_mut() => return ended,
+            () = shutdown.handed_over() => connection.as_mut().graceful_shutdown(),
+        }
+        connection.await
+    };
+    match timeout(CONNECTION_TIME, served).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => debug!("http: a connection ended early: {error}"),
         Err(_) => debug!("http: a connection was open for too long"),

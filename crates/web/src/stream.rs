@@ -54,7 +54,7 @@ pub(crate) async fn get(State(web): State<Arc<Web>>, headers: HeaderMap) -> Resp
 }
 
 impl Reader {
-    /// `None` at the end of its time, or of the login's.
+    /// `None` at the end of its time, or of the login's, or when another process has the port: the page is to ask that one.
     async fn next(&mut self) -> Option<Event> {
         self.said = self.said.saturating_add(1);
         let event = |name, text: &str| Some(Event::default().event(name).data(text));
@@ -63,8 +63,11 @@ impl Reader {
             2 => return event("overview", &overview::json(&self.web).to_string()),
             _ => {}
         }
-        let changed = timeout_at(self.until, self.overview.changed()).await;
-        changed.ok()?.ok()?;
+        let changed = timeout_at(self.until, self.overview.changed());
+        tokio::select! {
+            changed = changed => changed.ok()?.ok()?,
+            () = self.web.control.shutdown().handed_over() => return None,
+        }
         if !self.web.is_open(&self.token) {
             return None;
         }
