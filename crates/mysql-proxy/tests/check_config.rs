@@ -268,4 +268,13 @@ fn what_is_wrong_with_certificates_is_found() {
         "/nowhere/ca",
     );
     finds(&["--ssl-dir=/proc/nowhere"], "warning", "cannot be kept");
+    let [certificate, key] = place.certificate("page", 12);
+    let page = [
+        format!("--http-ssl-cert={certificate}"),
+        format!("--http-ssl-key={key}"),
+    ];
+    let [certificate, key] = page.each_ref().map(String::as_str);
+    let address = "--http-address=127.0.0.1:0";
+    finds(&[address, certificate, key], "warning", "--http-ssl-cert");
+    finds(&[address, certificate], "error", "go together");
 }

@@ -369,6 +369,10 @@ fn digests_are_those_of_the_admin_interface() {
         "rows",
         "statement",
     ];
+    // An answer is counted when it is on its way.
+    wait::until("all are counted", DEADLINE, || {
+        web.json("/api/digests")["total"] == 2
+    });
     let list = web.json("/api/digests?sort=count&descending=1");
     let shown = operator
         .query("SHOW DIGESTS ORDER BY count DESC")

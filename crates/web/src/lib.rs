@@ -3,7 +3,7 @@
 //! Everything is part of the program; nothing is fetched from elsewhere. It reads and steers through `proxy::Control`, is
 //! served by [`telemetry::Server`], and lets nobody in but the account of the admin interface.
 //!
-//! * [`router`]: the paths, and what stands in front of them
+//! * [`mod@router`]: the paths, and what stands in front of them
 //! * [`access`]: who may; [`logins`]: who is logged in; [`gates`]: how fast passwords can be tried
 //! * [`api`]: what is read and done
 //! * [`history`]: the last minutes, [`quantile`]: what their histograms say, [`stream`]: what pages are told each second
