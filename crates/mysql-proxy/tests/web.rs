@@ -255,7 +255,10 @@ fn numbers_are_those_of_the_admin_interface() {
     let mut web = Web::of(&proxy);
     web.log_in("root", "secret");
     let mut operator = operator(&proxy);
-    let _clients: Vec<Client> = (0..3).map(|_| connect(&proxy)).collect();
+    let mut clients: Vec<Client> = (0..3).map(|_| connect(&proxy)).collect();
+    for client in &mut clients {
+        client.ping().expect("its login is done");
+    }
 
     let backends = rows(&mut operator, "SHOW BACKENDS");
     let shown = table(&web.json("/api/backends"), &BACKEND);
@@ -302,8 +305,11 @@ fn sessions_are_filtered_and_sorted_where_they_are() {
     let proxy = start(&[&servers[0], &servers[1]], "127.0.0.1:0", &[]);
     let mut web = Web::of(&proxy);
     web.log_in("root", "secret");
-    let _apps: Vec<Client> = (0..2).map(|_| connect(&proxy)).collect();
+    let mut apps = [connect(&proxy), connect(&proxy)];
     let mut busy = Client::connect(proxy.address(), "adm", "adm").expect("the proxy serves");
+    for client in apps.iter_mut().chain([&mut busy]) {
+        client.ping().expect("its login is done");
+    }
     let ids = |query: &str| -> Vec<u64> {
         let list = web.json(&format!("/api/sessions?{query}"));
         let sessions = list["sessions"].as_array().expect("a list").iter();

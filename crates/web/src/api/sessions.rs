@@ -76,7 +76,10 @@ impl Row {
 
     /// Empty before the login.
     fn user(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.report.username)
+        match self.report.activity {
+            Activity::Login => Cow::Borrowed(""),
+            Activity::Idle | Activity::Command(_) => String::from_utf8_lossy(&self.report.username),
+        }
     }
 
     fn command(&self) -> Option<String> {
@@ -112,7 +115,7 @@ impl Row {
         json!({
             "id": report.id,
             "client": self.client(),
-            "user": self.user(),
+            "user": (self.report.activity != Activity::Login).then(|| self.user()),
             "backend_number": report.backend.map(|index| index + 1),
             "backend": self.backend,
             "chosen_by": report.why.map(|why| why.to_string()),
