@@ -42,12 +42,11 @@ fn messages(source: &str) -> Vec<String> {
 
 /// Without the line breaks that the source has and the message has not.
 fn unfold(literal: &str) -> String {
-    let lines = literal.split("\\\n");
-    let mut lines = lines.enumerate().map(|(n, line)| match n {
-        0 => line,
-        _ => line.trim_start(),
-    });
-    lines.by_ref().collect()
+    let mut lines = literal.split("\\\n");
+    let first = lines.next().unwrap_or_default();
+    lines.fold(first.to_owned(), |message, line| {
+        message + line.trim_start()
+    })
 }
 
 /// The parts that are the same in each such line of the log.
