@@ -106,17 +106,26 @@ type Numbers = BTreeMap<&'static str, u64>;
 
 fn measure(proxy: &Path) -> Result<Numbers> {
     let mut numbers = Numbers::new();
-    for (name, script, act, runs) in [
-        ("query, relayed", None, ask as Act, QUERIES),
+    let cases: [(_, &[&str], _, Act, _); 4] = [
+        ("query, relayed", &[], None, ask, QUERIES),
+        (
+            "query, relayed, no digests",
+            &["--digest-limit=0"],
+            None,
+            ask,
+            QUERIES,
+        ),
         (
             "query, injected and read by Lua",
+            &[],
             Some(SCRIPT),
             ask,
             QUERIES,
         ),
-        ("login", None, log_in, LOGINS),
-    ] {
-        let number = per_time(runs, |times| of_proxy(proxy, script, act, times));
+        ("login", &[], None, log_in, LOGINS),
+    ];
+    for (name, options, script, act, runs) in cases {
+        let number = per_time(runs, |times| of_proxy((proxy, options), script, act, times));
         numbers.insert(name, number?);
     }
     for name in WORK.map(|(name, _)| name) {
@@ -150,7 +159,12 @@ fn log_in(proxy: SocketAddr, times: u64) -> Result<()> {
 }
 
 /// Instructions of a proxy from its start to its end, with clients who do that.
-fn of_proxy(proxy: &Path, script: Option<&str>, act: Act, times: u64) -> Result<u64> {
+fn of_proxy(
+    (proxy, options): (&Path, &[&str]),
+    script: Option<&str>,
+    act: Act,
+    times: u64,
+) -> Result<u64> {
     let server = Server::start("gauge", "127.0.0.1:0".parse()?)?;
     let directory = ScratchDirectory::new();
     let mut command = under_valgrind(proxy);
@@ -158,6 +172,7 @@ fn of_proxy(proxy: &Path, script: Option<&str>, act: Act, times: u64) -> Result<
         .args(["--proxy-address=127.0.0.1:0", "--event-threads=1"])
         .arg(format!("--proxy-backend-addresses={}", server.address()))
         .arg("--client-ssl-mode=DISABLED")
+        .args(options)
         .arg(format!("--log-file={}", directory.file("log").display()));
     if let Some(script) = script {
         let file = directory.file("script.lua");
