@@ -75,9 +75,11 @@ fn checks(skipped_tests: &Path) -> Vec<(&'static str, Command)> {
     let mut documentation = cargo("doc --quiet --workspace --no-deps --document-private-items");
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     let lints = cargo("clippy --quiet --workspace --all-targets -- -D warnings");
+    let lean = cargo("check --quiet --package mysql-proxy --no-default-features");
     let mut checks = vec![
         ("format", cargo("fmt --all --check")),
         ("lints", lints),
+        ("without features", lean),
         ("documentation", documentation),
     ];
     let mut tests = cargo("test --workspace --no-fail-fast");

@@ -15,6 +15,11 @@ mod generate;
 mod log;
 mod open_files;
 mod options;
+#[cfg(feature = "otlp")]
+mod otlp;
+#[cfg(not(feature = "otlp"))]
+#[path = "otlp/absent.rs"]
+mod otlp;
 mod pid_file;
 mod playground;
 mod privileges;

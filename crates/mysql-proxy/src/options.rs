@@ -87,6 +87,8 @@ pub(crate) struct Options {
     #[command(flatten)]
     pub(crate) query_log: QueryLogOptions,
     #[command(flatten)]
+    pub(crate) traces: TraceOptions,
+    #[command(flatten)]
     pub(crate) script: ScriptOptions,
     #[command(flatten)]
     pub(crate) pool: PoolOptions,
@@ -589,6 +591,21 @@ pub(crate) struct QueryLogOptions {
     /// Also log statements as they were said, with all that is secret in them
     #[arg(long)]
     pub(crate) query_log_literals: bool,
+}
+
+/// OpenTelemetry's.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Traces")]
+pub(crate) struct TraceOptions {
+    /// Send traces to the collector here, by OTLP over HTTP, like http://127.0.0.1:4318
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp_endpoint: Option<String>,
+    /// The service that traces are of
+    #[arg(long, value_name = "NAME", default_value = "mysql-proxy")]
+    pub(crate) otlp_service_name: String,
+    /// Trace one of so many commands that name no trace of their own; 0 for none of them
+    #[arg(long, value_name = "NUMBER", value_parser = value::unsigned, default_value = "0")]
+    pub(crate) trace_sample: u64,
 }
 
 /// Read by nothing any more.

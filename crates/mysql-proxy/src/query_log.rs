@@ -101,7 +101,7 @@ impl QueryLogs {
         let deadline = Instant::now() + END;
         let is_behind = || {
             let mut logs = control.query_logs().into_iter();
-            logs.any(|log| log.written + log.failed < log.queued)
+            logs.any(|log| log.counts.is_behind())
         };
         while is_behind() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(5));

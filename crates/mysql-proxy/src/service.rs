@@ -19,6 +19,7 @@ use crate::configuration::Configuration;
 use crate::daemon::Caller;
 use crate::log::{Choice, Log};
 use crate::options::{Options, Source};
+use crate::otlp::{self, Collector};
 use crate::pid_file::PidFile;
 use crate::query_log::QueryLogs;
 use crate::settings::{self, Settings};
@@ -108,6 +109,7 @@ fn run(
         http_tls,
         pid_file,
         query_logs,
+        collector,
         ..
     } = settings;
     // Not the angel's: it would give the next worker files that were renamed meanwhile.
@@ -136,6 +138,7 @@ fn run(
                 &backends,
                 (caller, program, inheritance),
                 (log, &query_logs, &pid_file),
+                collector.as_ref(),
                 (all, source, is_again),
             )
         });
@@ -195,6 +198,7 @@ fn serve(
     backends: &[(Address, Role)],
     (caller, program, inheritance): (Caller, Program, &mut Inheritance),
     (log, query_logs, pid_file): (&Log, &QueryLogs, &PidFile),
+    collector: Option<&Collector>,
     (options, source, is_again): (&Arc<Options>, Source, bool),
 ) -> Result<()> {
     let listeners = servers.listeners();
@@ -226,6 +230,9 @@ fn serve(
     let upgrade = move || upgrade.begin();
     signals::listen(log.clone(), pid_file.clone(), stop, reload, upgrade)?;
     query_logs.start(service.query_records())?;
+    if let Some((collector, commands)) = collector.zip(service.traced_commands()) {
+        collector.start(commands)?;
+    }
     announce(address, &operators, backends);
     if is_again {
         // The angel knows the options that it was started with.
@@ -257,6 +264,7 @@ fn serve(
     let control = service.control();
     let served = service.run().context("the proxy cannot run");
     query_logs.finish(&control);
+    otlp::finish(&control);
     served
 }
 

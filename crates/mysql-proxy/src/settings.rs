@@ -4,7 +4,7 @@
 
 use std::collections::HashSet;
 use std::env;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use backend::{Address, Balance, Role, Target};
 use proxy::{
     CompressionSettings, PoolReset, QueryLogKind, QueryLogSettings, ScriptSettings,
-    ServerCompression,
+    ServerCompression, TraceSettings,
 };
 use script::{OnHookError, OnLoadError, Shared};
 use telemetry::Tls;
@@ -24,8 +24,9 @@ use crate::log::Choice;
 use crate::options::{
     AddressList, BalanceOption, ClientSslMode, HookErrorOption, LoadErrorOption, LogOptions,
     OperatorOptions, Options, Plugin, PoolResetOption, QueryLogOptions, ServerCompressionOption,
-    ServerProxyProtocol,
+    ServerProxyProtocol, TraceOptions,
 };
+use crate::otlp::Collector;
 
 /// What clients reach when no server is named.
 const DEFAULT_BACKEND: &str = "127.0.0.1:3306";
@@ -45,6 +46,8 @@ pub(crate) struct Settings {
     pub(crate) log: Choice,
     /// Which query logs there are, and their absolute paths.
     pub(crate) query_logs: Vec<(QueryLogKind, PathBuf)>,
+    /// Where traces go.
+    pub(crate) collector: Option<Collector>,
     /// Absolute.
     pub(crate) pid_file: Option<PathBuf>,
     /// Where relative paths start.
@@ -61,6 +64,7 @@ impl Settings {
             http_tls: None,
             http: http(&options.operator)?,
             query_logs: query_logs(&options.query_log, &base)?,
+            collector: collector(&options.traces)?,
             log: log_choice(&options.log, options.process.daemon, &base)?,
             pid_file: options
                 .process
@@ -86,6 +90,10 @@ pub(crate) fn remarks(options: &Options) -> Vec<&'static str> {
         (
             is_admin_meant && !has_operators,
             "--admin-* has no effect: --plugins does not name admin",
+        ),
+        (
+            options.traces.trace_sample > 0 && options.traces.otlp_endpoint.is_none(),
+            "--trace-sample has no effect: --otlp-endpoint does not say where traces go",
         ),
         (
             options.pool.no_change_user,
@@ -157,6 +165,12 @@ fn query_log_settings(options: &QueryLogOptions) -> QueryLogSettings {
     }
 }
 
+fn collector(options: &TraceOptions) -> Result<Option<Collector>> {
+    let url = options.otlp_endpoint.as_deref();
+    url.map(|url| Collector::new(url, &options.otlp_service_name))
+        .transpose()
+}
+
 fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     let (options, timeouts) = (&all.proxy, &all.timeouts);
     let has_script = all.script.proxy_lua_script.is_some();
@@ -203,6 +217,10 @@ fn proxy_settings(all: &Options, base: &Path) -> Result<proxy::Settings> {
     settings.shutdown_timeout = timeouts.shutdown;
     settings.handover_timeout = timeouts.upgrade;
     settings.query_log = query_log_settings(&all.query_log);
+    settings.traces = TraceSettings {
+        is_on: all.traces.otlp_endpoint.is_some(),
+        sample: NonZeroU64::new(all.traces.trace_sample),
+    };
     settings.digest_bytes_max = usize::try_from(all.operator.digest_limit).unwrap_or(usize::MAX);
     settings.pool_wait = all.pool.wait;
     settings.pool_reset = match all.pool.reset {

@@ -14,6 +14,7 @@ use crate::counters::{Status, Work, WorkerReport};
 use crate::digests::DigestReport;
 use crate::live::{Live, ReloadError};
 use crate::query_log::QueryLogReport;
+use crate::queue::QueueReport;
 use crate::register::{Activities, SessionReport};
 use crate::scripts::SharedState;
 use crate::session::script::{endpoint, views};
@@ -75,6 +76,11 @@ impl Control {
     /// What became of the query logs' statements; one for each log that there is.
     pub fn query_logs(&self) -> Vec<QueryLogReport> {
         self.0.query_log.reports()
+    }
+
+    /// What became of traced commands, in spans; `None` where nothing is traced.
+    pub fn traces(&self) -> Option<QueueReport> {
+        self.0.traces.report()
     }
 
     /// Forgets what statements cost so far.

@@ -9,7 +9,7 @@
 //! * [`session`]: connect, login, commands, last words
 //! * [`scripts`]: the Lua states that scripted sessions share
 //! * [`counters`]: what was done so far, in numbers; [`digests`]: what statements cost,
-//!   [`query_log`]: single ones on their way into logs
+//!   [`query_log`]: single ones on their way into logs, [`traces`]: commands on their way into traces, both through a [`queue`]
 //! * [`live`]: what a running proxy can change
 //! * [`register`]: what others may know of a session, [`shutdown`]: how sessions are told to end
 //! * [`tls`]: where TLS is spoken; [`compression`]: where the compressed protocol is
@@ -26,6 +26,7 @@ pub mod limits;
 mod listener;
 mod live;
 mod query_log;
+mod queue;
 mod register;
 mod scripts;
 mod session;
@@ -35,6 +36,7 @@ mod shutdown;
 mod simulation;
 mod timer;
 mod tls;
+mod traces;
 mod turn;
 mod worker;
 
@@ -58,6 +60,7 @@ pub use live::ReloadError;
 pub use query_log::{
     QueryLogKind, QueryLogReport, QueryLogSettings, QueryRecord, QueryRecords, Trace,
 };
+pub use queue::QueueReport;
 pub use register::{Activities, Activity, SessionReport, Why};
 pub use script::HookReport;
 pub use scripts::ScriptSettings;
@@ -65,6 +68,10 @@ pub use settings::{PoolReset, Settings};
 pub use shutdown::Shutdown;
 pub use tls::{ClientTlsMode, ServerTlsMode, TlsSettings, server_name};
 use tokio::time::timeout;
+pub use traces::{
+    ChildSpan, SpanWork, TraceSettings, TracedCommand, TracedCommands, TracedError, TracedQuery,
+    TracedStatement,
+};
 use tracing::info;
 
 use crate::live::Live;
@@ -152,6 +159,11 @@ impl Service {
     /// What goes into the query logs, for whoever writes them. Once; none where there are no such logs.
     pub fn query_records(&self) -> Vec<QueryRecords> {
         self.live.query_log.take_readers()
+    }
+
+    /// What is traced, for whoever exports it. Once; `None` where nothing is.
+    pub fn traced_commands(&self) -> Option<TracedCommands> {
+        self.live.traces.take_reader()
     }
 
     /// Serves until [`Shutdown::drain`] was called and the last session ended, at the latest when `shutdown_timeout` and

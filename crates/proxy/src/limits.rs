@@ -13,6 +13,12 @@ pub(crate) const STATEMENT_BYTES_MAX: usize = 4 * 1024;
 pub(crate) const DIGEST_TEXT_BYTES_MAX: usize = 2 * 1024;
 /// Statements on their way into one query log.
 pub(crate) const QUERY_LOG_QUEUE_MAX: usize = 4096;
+/// Traced commands on their way to the collector.
+pub(crate) const TRACE_QUEUE_MAX: usize = 2048;
+/// Children of a traced command.
+pub(crate) const TRACE_SPANS_MAX: usize = 64;
+/// What the children's statements may take.
+pub(crate) const TRACE_TEXT_BYTES_MAX: usize = 8 * 1024;
 /// What a session keeps of the statements that it has prepared.
 pub(crate) const PREPARED_BYTES_MAX: usize = 256 * 1024;
 
@@ -59,6 +65,24 @@ pub const LIMITS: &[Limit] = &[
         bound: Bound::Number(QUERY_LOG_QUEUE_MAX as u64),
         reason: "those of some 20 ms of a busy proxy, while the file is written",
         beyond: "they are dropped and counted; no client waits for a log",
+    },
+    Limit {
+        what: "Traced commands on their way to the collector of `--otlp-endpoint`",
+        bound: Bound::Number(TRACE_QUEUE_MAX as u64),
+        reason: "more than come while one batch is sent; a few MB at most, as a rule",
+        beyond: "they are dropped and counted; no client waits for a trace",
+    },
+    Limit {
+        what: "Spans in a traced command's own: hooks, waits for connections, queries of scripts",
+        bound: Bound::Number(TRACE_SPANS_MAX as u64),
+        reason: "more than are looked at; a script may send thousands of queries",
+        beyond: "they are left out, and the command's span says how many",
+    },
+    Limit {
+        what: "Statements in the spans of what a traced command sent to servers",
+        bound: Bound::Bytes(TRACE_TEXT_BYTES_MAX as u64),
+        reason: "what is queued is bounded with it",
+        beyond: "the spans have neither statement nor digest",
     },
     Limit {
         what: "For a client to take its last words",

@@ -15,6 +15,7 @@ use crate::scripts::Scripts;
 use crate::session::Context;
 use crate::settings::Settings;
 use crate::shutdown::Shutdown;
+use crate::traces::Traces;
 
 /// A running proxy.
 pub(crate) struct Live {
@@ -23,6 +24,7 @@ pub(crate) struct Live {
     pub(crate) counters: Arc<Counters>,
     pub(crate) digests: Arc<Digests>,
     pub(crate) query_log: Arc<QueryLog>,
+    pub(crate) traces: Arc<Traces>,
     /// For connections to come.
     context: RwLock<Arc<Context>>,
 }
@@ -46,6 +48,7 @@ impl Live {
             counters: Arc::clone(&context.counters),
             digests: Arc::clone(&context.digests),
             query_log: Arc::clone(&context.query_log),
+            traces: Arc::clone(&context.traces),
             context: RwLock::new(context),
         }
     }
@@ -56,7 +59,7 @@ impl Live {
     }
 
     /// New connections get these settings, but for what a process has for its life: where it listens, its threads, the
-    /// room for digests and the query logs. What became of each server whose place in the settings changed, in words.
+    /// room for digests, the query logs and traces. What became of each server whose place in the settings changed, in words.
     pub(crate) fn reload(&self, mut settings: Settings) -> Result<Vec<String>, ReloadError> {
         let mut context = self.context.write().unwrap_or_else(PoisonError::into_inner);
         let before = &context.settings;
@@ -65,6 +68,7 @@ impl Live {
         settings.workers = before.workers;
         settings.digest_bytes_max = before.digest_bytes_max;
         settings.query_log = before.query_log;
+        settings.traces = before.traces;
         let scripts = scripts(&context, &settings).map_err(ReloadError::Scripts)?;
         let backends = &self.backends;
         let outcomes = backends.reconfigure(&before.backends, &settings.backends)?;

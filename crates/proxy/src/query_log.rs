@@ -1,11 +1,7 @@
-//! Statements on their way into logs: which are noted, and the queue between the sessions and whoever writes them down.
-//!
-//! No session ever waits for a log: what its queue has no room for is dropped, and counted.
+//! Statements on their way into logs: which are noted, and their queues to whoever writes them down.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -14,6 +10,7 @@ use sql::Digest;
 use tracing::{info, warn};
 
 use crate::limits::QUERY_LOG_QUEUE_MAX;
+use crate::queue::{Queue, QueueReader, QueueReport, queue};
 
 /// Which logs there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -83,6 +80,7 @@ pub struct QueryRecord {
 pub struct Trace {
     trace_id: [u8; 32],
     span_id: [u8; 16],
+    is_sampled: bool,
 }
 
 /// What became of a log's statements.
@@ -90,43 +88,30 @@ pub struct Trace {
 pub struct QueryLogReport {
     /// Which log.
     pub kind: QueryLogKind,
-    /// Statements that went into the queue.
-    pub queued: u64,
-    /// Lines that were written.
-    pub written: u64,
-    /// Statements that there was no room for in the queue.
-    pub dropped: u64,
-    /// Lines that the file did not take.
-    pub failed: u64,
+    /// In statements; a line is one.
+    pub counts: QueueReport,
 }
 
 /// What sessions see of the logs.
 #[derive(Debug)]
 pub(crate) struct QueryLog {
     pub(crate) settings: QueryLogSettings,
-    slow: Option<Arc<Queue>>,
-    sample: Option<Arc<Queue>>,
+    slow: Option<LogQueue>,
+    sample: Option<LogQueue>,
     readers: Mutex<Vec<QueryRecords>>,
 }
 
 #[derive(Debug)]
-struct Queue {
+struct LogQueue {
     kind: QueryLogKind,
-    sender: SyncSender<QueryRecord>,
-    queued: AtomicU64,
-    written: AtomicU64,
-    dropped: AtomicU64,
-    failed: AtomicU64,
-    is_dropping: AtomicBool,
+    queue: Queue<QueryRecord>,
 }
 
 /// A log's end of the queue: for a thread that writes.
 #[derive(Debug)]
 pub struct QueryRecords {
-    queue: Arc<Queue>,
-    receiver: Receiver<QueryRecord>,
-    /// As of when the log began to drop.
-    dropped_before: u64,
+    kind: QueryLogKind,
+    reader: QueueReader<QueryRecord>,
 }
 
 impl QueryLogKind {
@@ -152,10 +137,9 @@ impl QueryLog {
         let mut readers = Vec::new();
         let mut open = |is_wanted: bool, kind| {
             is_wanted.then(|| {
-                let reader = QueryRecords::new(kind);
-                let queue = Arc::clone(&reader.queue);
-                readers.push(reader);
-                queue
+                let (queue, reader) = queue(QUERY_LOG_QUEUE_MAX);
+                readers.push(QueryRecords { kind, reader });
+                LogQueue { kind, queue }
             })
         };
         let slow = open(settings.slow.is_some(), QueryLogKind::Slow);
@@ -210,21 +194,13 @@ impl QueryLog {
 
     pub(crate) fn reports(&self) -> Vec<QueryLogReport> {
         let queues = self.slow.iter().chain(&self.sample);
-        queues.map(|queue| queue.report()).collect()
+        queues.map(LogQueue::report).collect()
     }
 }
 
-impl Queue {
+impl LogQueue {
     fn put(&self, record: QueryRecord) {
-        match self.sender.try_send(record) {
-            Ok(()) => {
-                self.queued.fetch_add(1, Ordering::Relaxed);
-                return;
-            }
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {}
-        }
-        self.dropped.fetch_add(1, Ordering::Relaxed);
-        if !self.is_dropping.swap(true, Ordering::AcqRel) {
+        if self.queue.put(record, 1) {
             warn!(
                 "{}: the file takes statements more slowly than they come: from now on some are dropped",
                 self.kind.option()
@@ -235,52 +211,31 @@ impl Queue {
     fn report(&self) -> QueryLogReport {
         QueryLogReport {
             kind: self.kind,
-            queued: self.queued.load(Ordering::Relaxed),
-            written: self.written.load(Ordering::Relaxed),
-            dropped: self.dropped.load(Ordering::Relaxed),
-            failed: self.failed.load(Ordering::Relaxed),
+            counts: self.queue.report(),
         }
     }
 }
 
 impl QueryRecords {
-    fn new(kind: QueryLogKind) -> Self {
-        let (sender, receiver) = sync_channel(QUERY_LOG_QUEUE_MAX);
-        let queue = Queue {
-            kind,
-            sender,
-            queued: AtomicU64::new(0),
-            written: AtomicU64::new(0),
-            dropped: AtomicU64::new(0),
-            failed: AtomicU64::new(0),
-            is_dropping: AtomicBool::new(false),
-        };
-        Self {
-            queue: Arc::new(queue),
-            receiver,
-            dropped_before: 0,
-        }
-    }
-
     /// Which log.
     pub fn kind(&self) -> QueryLogKind {
-        self.queue.kind
+        self.kind
     }
 
     /// The next one; waits for it as long as it takes.
     pub fn wait(&self) -> Option<QueryRecord> {
-        self.receiver.recv().ok()
+        self.reader.wait()
     }
 
     /// The next one, if it is there. Where there is none, the log has caught up.
     pub fn next_at_once(&mut self) -> Option<QueryRecord> {
-        let next = self.receiver.try_recv().ok();
-        if next.is_none() && self.queue.is_dropping.swap(false, Ordering::AcqRel) {
-            let dropped = self.queue.dropped.load(Ordering::Relaxed);
-            let lost = dropped - std::mem::replace(&mut self.dropped_before, dropped);
+        let next = self.reader.next_at_once();
+        if next.is_none()
+            && let Some(lost) = self.reader.catch_up()
+        {
             info!(
                 "{}: the file has all that is there again; {lost} statements were dropped",
-                self.queue.kind.option()
+                self.kind.option()
             );
         }
         next
@@ -288,8 +243,7 @@ impl QueryRecords {
 
     /// Says what became of so many.
     pub fn count(&self, written: u64, failed: u64) {
-        self.queue.written.fetch_add(written, Ordering::Relaxed);
-        self.queue.failed.fetch_add(failed, Ordering::Relaxed);
+        self.reader.count(written, failed);
     }
 }
 
@@ -307,8 +261,12 @@ impl Trace {
         Some(Self {
             trace_id: trace.try_into().ok()?,
             span_id: span.try_into().ok()?,
+            is_sampled: matches!(
+                flags[1],
+                b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f'
+            ),
         })
-        .filter(|trace| is_whole && trace.trace_id != [b'0'; 32])
+        .filter(|trace| is_whole && trace.trace_id != [b'0'; 32] && trace.span_id != [b'0'; 16])
     }
 
     /// The comment's in a text: `traceparent='...'`, as sqlcommenter writes it.
@@ -316,6 +274,19 @@ impl Trace {
         const NAME: &[u8] = b"traceparent='";
         let at = memchr::memmem::find(sql, NAME)?;
         Self::parse(&sql[at + NAME.len()..])
+    }
+
+    /// Whoever began the trace wants it to be recorded.
+    pub(crate) fn is_sampled(&self) -> bool {
+        self.is_sampled
+    }
+
+    pub(crate) fn trace_number(&self) -> u128 {
+        u128::from_str_radix(self.trace_id(), 16).unwrap_or_default()
+    }
+
+    pub(crate) fn span_number(&self) -> u64 {
+        u64::from_str_radix(self.span_id(), 16).unwrap_or_default()
     }
 
     /// 32 digits.
@@ -372,7 +343,7 @@ mod tests {
         for number in 0..QUERY_LOG_QUEUE_MAX + more {
             log.note(record(number as u64), number == 0, true);
         }
-        let dropped = |log: &QueryLog| log.reports().iter().map(|log| log.dropped).collect();
+        let dropped = |log: &QueryLog| log.reports().iter().map(|log| log.counts.dropped).collect();
         let dropped: Vec<_> = dropped(&log);
         assert_eq!(dropped, [0, more as u64]);
         let sample = &mut readers[1];
@@ -381,7 +352,8 @@ mod tests {
         let rest = std::iter::from_fn(|| sample.next_at_once()).count();
         assert_eq!(rest, QUERY_LOG_QUEUE_MAX - 1);
         sample.count(3, 2);
-        assert_eq!((log.reports()[1].written, log.reports()[1].failed), (3, 2));
+        let counts = log.reports()[1].counts;
+        assert_eq!((counts.written, counts.failed), (3, 2));
     }
 
     #[test]
@@ -408,6 +380,12 @@ mod tests {
         let trace = Trace::find(sql.as_bytes()).unwrap();
         assert_eq!(trace.trace_id(), "0af7651916cd43dd8448eb211c80319c");
         assert_eq!(trace.span_id(), "b7ad6b7169203331");
+        assert!(trace.is_sampled());
+        for (flags, is_sampled) in [("00", false), ("02", false), ("03", true), ("ff", true)] {
+            let parent = PARENT.replace("-01", &format!("-{flags}"));
+            let trace = Trace::parse(parent.as_bytes()).unwrap();
+            assert_eq!(trace.is_sampled(), is_sampled, "{flags}");
+        }
         for at in 0..PARENT.len() {
             assert_eq!(Trace::parse(&PARENT.as_bytes()[..at]), None);
         }

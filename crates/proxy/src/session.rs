@@ -9,6 +9,8 @@
 //!
 //! [`statements`] is what is known of what it says, for those who sum up.
 //!
+//! [`command_trace`] is what is recorded of a command that is traced.
+//!
 //! The connections' reads, writes and deadlines are [`link`]'s.
 
 pub(crate) mod authentication;
@@ -16,6 +18,7 @@ mod backend_login;
 mod change_user;
 mod client_login;
 mod command_phase;
+mod command_trace;
 mod connect;
 mod effect;
 pub(crate) mod error;
@@ -54,6 +57,7 @@ use crate::register::Registration;
 use crate::scripts::Scripts;
 use crate::settings::Settings;
 use crate::shutdown::{Phase, Shutdown};
+use crate::traces::Traces;
 use connect::NoBackend;
 use error::{Party, Refusal, SessionError};
 use link::Link;
@@ -72,6 +76,7 @@ pub(crate) struct Context {
     pub(crate) counters: Arc<Counters>,
     pub(crate) digests: Arc<Digests>,
     pub(crate) query_log: Arc<QueryLog>,
+    pub(crate) traces: Arc<Traces>,
     /// `None` where nobody has a script.
     pub(crate) scripts: Option<Scripts>,
     /// For clients in plain whose password a backend wants to see. Made when the first one comes.
@@ -93,6 +98,7 @@ impl Context {
                 settings.digest_bytes_max,
             )),
             query_log: Arc::new(QueryLog::new(settings.query_log)),
+            traces: Arc::new(Traces::new(settings.traces)),
             settings,
             generation: Generation::first(&backends),
             backends,
@@ -116,6 +122,7 @@ impl Context {
             counters: Arc::clone(&self.counters),
             digests: Arc::clone(&self.digests),
             query_log: Arc::clone(&self.query_log),
+            traces: Arc::clone(&self.traces),
             scripts,
             password_key: Arc::clone(&self.password_key),
         }

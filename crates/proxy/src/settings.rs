@@ -8,6 +8,7 @@ use crate::listener::Listener;
 use crate::query_log::QueryLogSettings;
 use crate::scripts::ScriptSettings;
 use crate::tls::TlsSettings;
+use crate::traces::TraceSettings;
 use backend::{Address, Balance, Role, Timeouts};
 use transport::Network;
 use transport::proxy_protocol::{Header, Version};
@@ -64,6 +65,8 @@ pub struct Settings {
     pub pool_reset: PoolReset,
     /// Which statements are logged; [`Service::query_records`](crate::Service::query_records) has them.
     pub query_log: QueryLogSettings,
+    /// Which commands are traced; [`Service::traced_commands`](crate::Service::traced_commands) has them.
+    pub traces: TraceSettings,
     /// Bytes that the digests of all workers may take; 0 for no digests.
     pub digest_bytes_max: usize,
     /// `None` where nobody has a script.
@@ -98,6 +101,7 @@ impl Settings {
             pool_wait: Duration::from_secs(10),
             pool_reset: PoolReset::Auto,
             query_log: QueryLogSettings::default(),
+            traces: TraceSettings::default(),
             digest_bytes_max: 8 * 1024 * 1024,
             script: None,
             tls: TlsSettings::default(),

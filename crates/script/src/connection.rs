@@ -21,6 +21,8 @@ pub struct Connection {
     pub id: u64,
     /// Which script it runs, and which version of it; written by [`State::open`](crate::State::open).
     pub script_version: (usize, u64),
+    /// The script has the hook that was called last; written by [`State::call`](crate::State::call).
+    pub has_hook_run: bool,
     /// `proxy.connection.client`
     pub client: Peer,
     /// `proxy.connection.server`; `None` while no backend is attached.

@@ -346,6 +346,7 @@ impl State {
 
     /// Calls the hook, if the script has it. The connection comes back as the hook left it.
     pub fn call(&mut self, connection: &mut Box<Connection>, hook: Hook<'_>) -> Decision {
+        connection.has_hook_run = false;
         let is_query = matches!(hook, Hook::ReadQuery(_));
         if is_query {
             connection.queries.clear();
@@ -358,6 +359,7 @@ impl State {
         let begun = Instant::now();
         let result = self.watched(name, |state| state.run_hook(connection, hook));
         if !matches!(result, Ok(None)) {
+            connection.has_hook_run = true;
             let (version, has_failed) = (connection.script_version, result.is_err());
             self.count(version, name, begun.elapsed(), has_failed);
         }

@@ -444,7 +444,7 @@ pub const METRICS: &[Metric] = &[
         labels: &["log"],
         samples: |snapshot| {
             let logs = snapshot.query_logs.iter();
-            logs.map(|log| sample([log.kind.name()], log.written as f64))
+            logs.map(|log| sample([log.kind.name()], log.counts.written as f64))
                 .collect()
         },
     },
@@ -457,10 +457,45 @@ pub const METRICS: &[Metric] = &[
         samples: |snapshot| {
             let logs = snapshot.query_logs.iter();
             logs.flat_map(|log| {
-                [("queue_full", log.dropped), ("write_error", log.failed)]
-                    .map(|(reason, lost)| sample([log.kind.name(), reason], lost as f64))
+                [
+                    ("queue_full", log.counts.dropped),
+                    ("write_error", log.counts.failed),
+                ]
+                .map(|(reason, lost)| sample([log.kind.name(), reason], lost as f64))
             })
             .collect()
+        },
+    },
+    Metric {
+        name: "trace_spans_exported",
+        kind: Kind::Counter,
+        unit: "",
+        help: "Spans that the collector at --otlp-endpoint has taken.",
+        labels: &[],
+        samples: |snapshot| {
+            let spans = snapshot.traces.iter();
+            spans
+                .map(|spans| sample([], spans.written as f64))
+                .collect()
+        },
+    },
+    Metric {
+        name: "trace_spans_lost",
+        kind: Kind::Counter,
+        unit: "",
+        help: "Spans that the collector at --otlp-endpoint has not: it takes them too slowly (queue_full), or not at all (export_error).",
+        labels: &["reason"],
+        samples: |snapshot| {
+            let spans = snapshot.traces.iter();
+            spans
+                .flat_map(|spans| {
+                    [
+                        ("queue_full", spans.dropped),
+                        ("export_error", spans.failed),
+                    ]
+                    .map(|(reason, lost)| sample([reason], lost as f64))
+                })
+                .collect()
         },
     },
     Metric {

@@ -7,7 +7,9 @@ use backend::{BackendHistory, PoolHistory};
 use tokio::time::timeout;
 
 use crate::limits::SCRIPTS_TIME;
-use proxy::{BackendWork, Control, QueryLogReport, ScriptReport, Status, Work, WorkerReport};
+use proxy::{
+    BackendWork, Control, QueryLogReport, QueueReport, ScriptReport, Status, Work, WorkerReport,
+};
 
 /// Of the whole process.
 #[derive(Debug, Clone)]
@@ -21,6 +23,8 @@ pub(crate) struct Snapshot {
     pub(crate) scripts: Vec<ScriptReport>,
     pub(crate) workers: Vec<WorkerReport>,
     pub(crate) query_logs: Vec<QueryLogReport>,
+    /// In spans; `None` where nothing is traced.
+    pub(crate) traces: Option<QueueReport>,
     pub(crate) process: ProcessSnapshot,
 }
 
@@ -60,6 +64,7 @@ impl Snapshot {
                 .unwrap_or_default(),
             workers: control.workers(),
             query_logs: control.query_logs(),
+            traces: control.traces(),
             process: ProcessSnapshot::take(),
             work,
         }

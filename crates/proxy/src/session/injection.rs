@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use protocol::command::ResponseKind;
-use protocol::packet::{Renumbering, put_payload};
+use protocol::packet::{PacketHeader, Renumbering, put_payload, split_payload};
 use protocol::query::Query;
 use protocol::response::{ErrPacket, error_code};
 use protocol::response_tracker::Next;
@@ -21,6 +21,7 @@ use super::pooling::{NO_SERVER, Readiness};
 use super::script::Script;
 use super::{change_user, local_infile, response, stream};
 use crate::buffer::Buffer;
+use crate::traces::TracedError;
 
 /// The first byte of a request for a client's file.
 const LOCAL_INFILE_REQUEST: u8 = 0xfb;
@@ -169,6 +170,17 @@ async fn send(
     }
     let response = response_at(command, &bytes).unwrap_or_else(|| command.response_kind());
     Ok((next.wrapping_sub(1), response, is_sent))
+}
+
+/// Of packets that begin with an ERR.
+fn error_of(packets: &[u8]) -> Option<TracedError> {
+    let (&header, _) = packets.get(PacketHeader::BYTES..)?.split_first()?;
+    if header != ErrPacket::HEADER {
+        return None;
+    }
+    let (payload, _) = split_payload(packets)?;
+    let err = ErrPacket::decode(&payload).ok()?;
+    (err.code != ErrPacket::PROGRESS_REPORT).then_some((err.code, err.sql_state))
 }
 
 /// One query's response on its way.
@@ -488,6 +500,11 @@ impl Delivery {
 
     /// A part of a response as it came, but for its sequence ids.
     async fn pass_on(&mut self, link: &mut Link, bytes: &mut [u8]) -> Result<(), SessionError> {
+        if !self.is_done
+            && let Some(error) = error_of(bytes)
+        {
+            link.trace_error(error);
+        }
         self.is_done = true;
         if let Some(numbering) = &mut self.numbering {
             numbering.apply(bytes);

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
 use std::time::{Duration, SystemTime};
 
-use backend::{ClientCount, PooledConnection, ServerSession, Stream};
+use backend::{Address, ClientCount, PooledConnection, ServerSession, Stream};
 use protocol::response_tracker::Summary;
 use protocol::{Capabilities, Command, ResponseTracker, StatusFlags};
 use tokio::io::AsyncWrite;
@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use super::Context;
+use super::command_trace::{Client, CommandTrace};
 use super::error::{Party, SessionError};
 use super::login::LoggedIn;
 use super::statements::{Dialect, Noted, Statements};
@@ -26,6 +27,7 @@ use crate::query_log::QueryRecord;
 use crate::register::{Activity, Registration, Why};
 use crate::shutdown::Phase;
 use crate::timer::Timer;
+use crate::traces::{SpanWork, TracedError};
 
 /// Both connections and what was agreed on at the login.
 #[derive(Debug)]
@@ -199,8 +201,69 @@ impl Link {
     }
 
     /// The command is answered, as far as the client is concerned.
-    pub(super) fn answered(&self) {
+    pub(super) fn answered(&mut self) {
         self.counters().answered(self.begun_at.elapsed());
+        self.finish_trace(None);
+    }
+
+    /// A script is asked about a command: whether that is traced.
+    pub(super) fn weigh(&mut self, payload: &[u8]) {
+        let dialect = self.dialect();
+        if let Some(statements) = &mut self.statements {
+            statements.weigh(&self.context, dialect, payload);
+        }
+    }
+
+    /// The record of the client's command, where it is traced.
+    fn trace(&mut self) -> Option<&mut CommandTrace> {
+        self.statements.as_mut()?.trace.as_deref_mut()
+    }
+
+    /// When something begins that is a part of the client's command; `None` where that is not traced.
+    pub(super) fn begin_span(&mut self) -> Option<Instant> {
+        self.trace().map(|_| Instant::now())
+    }
+
+    /// It has ended.
+    pub(super) fn end_span(
+        &mut self,
+        began: Option<Instant>,
+        work: impl FnOnce(&Self) -> SpanWork,
+    ) {
+        if let Some(began) = began {
+            let work = work(self);
+            if let Some(trace) = self.trace() {
+                trace.add(began, work);
+            }
+        }
+    }
+
+    /// The client gets an ERR that no server gave to its own command.
+    pub(super) fn trace_error(&mut self, error: TracedError) {
+        if let Some(trace) = self.trace() {
+            trace.answered_with(error);
+        }
+    }
+
+    /// The server that the session is with, as configured.
+    pub(super) fn backend_address(&self) -> Option<Address> {
+        let count = self.count.as_ref()?;
+        Some(count.backend().address().clone())
+    }
+
+    fn finish_trace(&mut self, failure: Option<&'static str>) {
+        let Some(statements) = &mut self.statements else {
+            return;
+        };
+        if let Some(trace) = statements.trace.take() {
+            let client = Client {
+                session: self.registration.id(),
+                address: self.registration.client(),
+                database: printable(statements.database()),
+            };
+            let command = trace.finish(self.begun_at, client, failure);
+            self.context.traces.put(command);
+        }
     }
 
     /// Its worker's.
@@ -469,6 +532,7 @@ impl Link {
                 self.note(*noted, (at, duration), None);
             }
         }
+        self.end_traced_query(None);
         let Activity::Command(command) = self.activity else {
             return;
         };
@@ -477,15 +541,28 @@ impl Link {
             .responded(command, backend, &self.summary, duration);
     }
 
+    fn end_traced_query(&mut self, failure: Option<&'static str>) {
+        if self.trace().is_none() {
+            return;
+        }
+        let (summary, backend) = (self.summary, self.backend_address());
+        if let Some(trace) = self.trace() {
+            trace.end_query(backend, &summary, failure);
+        }
+    }
+
     /// The session ends, for this reason: a statement that waits for its answer gets none.
     pub(super) fn abandon(&mut self, reason: &'static str) {
         let began = self.asked_at.unwrap_or(self.begun_at);
         let time = (began, began.elapsed());
         let statements = self.statements.as_mut();
-        if let Some(noted) = statements.and_then(|it| it.abandon(&self.context, time.1)) {
-            self.summary = Summary::default();
+        let noted = statements.and_then(|it| it.abandon(&self.context, time.1));
+        self.summary = Summary::default();
+        if let Some(noted) = noted {
             self.note(*noted, time, Some(reason));
         }
+        self.end_traced_query(Some(reason));
+        self.finish_trace(Some(reason));
     }
 
     /// Into the logs.

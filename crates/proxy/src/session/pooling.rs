@@ -17,6 +17,7 @@ use super::script::Script;
 use super::synchronise::{self, Step};
 use super::unless_expired;
 use crate::settings::PoolReset;
+use crate::traces::SpanWork;
 
 /// A script gave its server up, and names no other.
 pub(super) const NO_SERVER: &str = "I have no server backend, closing connection";
@@ -50,7 +51,11 @@ impl Link {
         hook: Hook<'_>,
     ) -> Decision {
         script.connection.hold = hold;
+        let (name, began) = (hook.name(), self.begin_span());
         let decision = script.call(hook).await;
+        if script.connection.has_hook_run {
+            self.end_span(began, |_| SpanWork::Hook(name));
+        }
         if let Some(reason) = script.connection.pinned_by.take() {
             self.counters().pinned(reason);
         }
@@ -176,7 +181,9 @@ impl Link {
         }
         let wanted = (&*login.username, self.capabilities);
         let waiting = backend.wait_for_idle(wanted, context.generation.number, patience);
+        let began = self.begin_span();
         let idle = unless_expired(self.registration(), waiting).await?;
+        self.end_span(began, |_| SpanWork::PoolWait(backend.address().clone()));
         let Some(idle) = idle else {
             let address = backend.address();
             let user = String::from_utf8_lossy(&login.username);

@@ -89,6 +89,7 @@ async fn command(
 ) -> Result<(), SessionError> {
     let (decision, effect) = {
         let payload = payload(&input.bytes()[..batch.bytes]);
+        link.weigh(&payload);
         let (packet, attributes) = split(payload, batch.last, link.capabilities)?;
         script.connection.query_attributes = attributes;
         script.connection.queries.clear();

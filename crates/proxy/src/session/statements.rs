@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use protocol::command::ResponseKind;
 use protocol::packet::PacketHeader;
 use protocol::query::{Query, QueryAttribute};
 use protocol::response_tracker::Summary;
@@ -16,9 +17,11 @@ use sql::{Digest, Reading, SessionEffects, normalised};
 use tokio::time::Instant;
 
 use super::Context;
+use super::command_trace::CommandTrace;
 use crate::digests::{Place, Whose, kept_text};
 use crate::limits::{PREPARED_BYTES_MAX, STATEMENT_BYTES_MAX};
 use crate::query_log::Trace;
+use crate::traces::TracedStatement;
 
 /// MariaDB's id of the statement that was prepared last.
 const LAST_PREPARED: u32 = u32::MAX;
@@ -39,6 +42,17 @@ pub(super) struct Statements {
     current: Option<Current>,
     /// The beginning of a command whose rest is to come.
     beginning: Vec<u8>,
+    /// Of the client's command, where that is traced.
+    pub(super) trace: Option<Box<CommandTrace>>,
+    /// A script is asked about each command before it goes to a server: whether it is traced is found out then.
+    is_weighed_before: bool,
+}
+
+/// Whose command goes to the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Author {
+    Client,
+    Script,
 }
 
 /// What a session has prepared.
@@ -126,7 +140,8 @@ impl Statements {
         (worker, session): (usize, u64),
         (username, database): (&[u8], &[u8]),
     ) -> Option<Box<Self>> {
-        let is_wanted = context.digests.are_on() || context.query_log.is_on();
+        let is_wanted =
+            context.digests.are_on() || context.query_log.is_on() || context.traces.is_on();
         is_wanted.then(|| {
             Box::new(Self {
                 worker,
@@ -136,6 +151,8 @@ impl Statements {
                 prepared: None,
                 current: None,
                 beginning: Vec::new(),
+                trace: None,
+                is_weighed_before: false,
             })
         })
     }
@@ -144,6 +161,11 @@ impl Statements {
     pub(super) fn digest(&self) -> Option<Digest> {
         let place = self.current.as_ref()?.place.as_ref()?;
         Some(place.digest())
+    }
+
+    /// The default database, as far as it is known.
+    pub(super) fn database(&self) -> &[u8] {
+        self.whose.database()
     }
 
     /// The client is another one; what it had prepared is gone.
@@ -163,7 +185,8 @@ impl Statements {
         self.beginning.clear();
         let payload = packets.get(PacketHeader::BYTES..).unwrap_or_default();
         if is_complete || payload.len() >= STATEMENT_BYTES_MAX {
-            return self.begin_payload(context, dialect, payload, is_complete);
+            let payload = (payload, is_complete);
+            return self.begin_payload(context, dialect, payload, Author::Client);
         }
         self.current = None;
         self.beginning.extend_from_slice(payload);
@@ -185,7 +208,7 @@ impl Statements {
         if is_complete || taken == wanted {
             let payload = std::mem::take(&mut self.beginning);
             let is_whole = is_complete && taken == bytes.len();
-            self.begin_payload(context, dialect, &payload, is_whole);
+            self.begin_payload(context, dialect, (&payload, is_whole), Author::Client);
         }
     }
 
@@ -194,28 +217,15 @@ impl Statements {
         &mut self,
         context: &Context,
         dialect: Dialect,
-        all: &[u8],
-        is_complete: bool,
+        payload: (&[u8], bool),
+        author: Author,
     ) {
-        let payload = &all[..all.len().min(STATEMENT_BYTES_MAX)];
-        let is_cut = !is_complete || payload.len() < all.len();
         self.current = None;
-        let Some((&command, body)) = payload.split_first() else {
+        let Some(text) = Text::new(dialect, payload) else {
             return;
         };
-        let mut text = Text {
-            command: Command(command),
-            beginning: body,
-            reading: dialect.reading(is_cut),
-            all,
-            attributes: &[],
-        };
-        if text.command == Command::QUERY {
-            // One that we cannot read is for the server to refuse.
-            let Ok(query) = Query::decode(payload, dialect.capabilities) else {
-                return;
-            };
-            (text.beginning, text.attributes) = (query.text, query.attributes);
+        if context.traces.is_on() {
+            self.trace_query(context, &text, author);
         }
         self.current = self.current(context, text);
     }
@@ -226,7 +236,68 @@ impl Statements {
             capabilities: dialect.capabilities - Capabilities::QUERY_ATTRIBUTES,
             ..dialect
         };
-        self.begin_payload(context, without_attributes, packet, true);
+        self.begin_payload(context, without_attributes, (packet, true), Author::Script);
+    }
+
+    /// A script is asked about a command of the client's: whether it is traced.
+    pub(super) fn weigh(&mut self, context: &Context, dialect: Dialect, payload: &[u8]) {
+        if !context.traces.is_on() {
+            return;
+        }
+        self.is_weighed_before = true;
+        self.trace = None;
+        if let Some(text) = Text::new(dialect, (payload, true)) {
+            self.weigh_text(context, &text);
+        }
+    }
+
+    fn weigh_text(&mut self, context: &Context, text: &Text<'_>) {
+        let parent = match text.command {
+            Command::QUERY | Command::STMT_PREPARE => text.trace(),
+            _ => self.executed(text).and_then(|prepared| prepared.trace),
+        };
+        let is_traced = text.has_response() && context.traces.wants(parent.as_ref());
+        self.trace = is_traced.then(|| {
+            let statement = self.traced_statement(text);
+            CommandTrace::new(parent, text.command, statement)
+        });
+    }
+
+    fn trace_query(&mut self, context: &Context, text: &Text<'_>, author: Author) {
+        if author == Author::Client && !self.is_weighed_before {
+            self.weigh_text(context, text);
+        }
+        if self.trace.is_none() || !text.has_response() {
+            return;
+        }
+        let statement = self.traced_statement(text);
+        if let Some(trace) = &mut self.trace {
+            trace.begin_query(text.command, statement, author == Author::Script);
+        }
+    }
+
+    fn traced_statement(&self, text: &Text<'_>) -> Option<TracedStatement> {
+        match text.command {
+            Command::QUERY | Command::STMT_PREPARE => Some(TracedStatement {
+                digest: text.digest(),
+                text: text.kept(),
+            }),
+            _ => self.executed(text).map(|prepared| TracedStatement {
+                digest: prepared.digest,
+                text: Arc::clone(&prepared.text),
+            }),
+        }
+    }
+
+    /// The prepared statement that is executed.
+    fn executed(&self, text: &Text<'_>) -> Option<&Prepared> {
+        match text.command {
+            Command::STMT_EXECUTE | Command::STMT_BULK_EXECUTE => {
+                let statements = self.prepared.as_ref()?;
+                statements.get(statement_id(text.beginning)?)
+            }
+            _ => None,
+        }
     }
 
     fn current(&mut self, context: &Context, text: Text<'_>) -> Option<Current> {
@@ -266,18 +337,17 @@ impl Statements {
     }
 
     fn begin_prepare(&mut self, context: &Context, text: Text<'_>) -> Current {
-        let mut prepared = Box::new(Prepared {
+        let is_sample = self.is_sample(context);
+        let is_trace_wanted = is_sample.is_some() || context.traces.is_on();
+        let prepared = Box::new(Prepared {
             digest: text.digest(),
             text: text.kept(),
-            trace: None,
+            trace: is_trace_wanted.then(|| text.trace()).flatten(),
         });
-        let noted = self.is_sample(context).map(|is_sample| {
-            prepared.trace = text.trace();
-            Noted {
-                literal_text: text.literal(context),
-                trace: prepared.trace,
-                ..prepared.noted(text.command, is_sample, &self.whose)
-            }
+        let noted = is_sample.map(|is_sample| Noted {
+            literal_text: text.literal(context),
+            trace: prepared.trace,
+            ..prepared.noted(text.command, is_sample, &self.whose)
         });
         Current {
             noted: noted.map(Box::new),
@@ -287,8 +357,7 @@ impl Statements {
 
     fn execute(&mut self, context: &Context, text: Text<'_>) -> Option<Current> {
         let is_sample = self.is_sample(context);
-        let statements = self.prepared.as_ref()?;
-        let prepared = statements.get(statement_id(text.beginning)?)?;
+        let prepared = self.executed(&text)?;
         let whose = (prepared.digest, &self.whose);
         let kept = || Arc::clone(&prepared.text);
         let (place, _) = context.digests.begin(self.worker, whose, (kept, false));
@@ -423,7 +492,31 @@ impl Noted {
     }
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// Of a payload, or of its beginning. `None` for what we cannot read: that is for the server to refuse.
+    fn new(dialect: Dialect, (all, is_complete): (&'a [u8], bool)) -> Option<Self> {
+        let payload = &all[..all.len().min(STATEMENT_BYTES_MAX)];
+        let is_cut = !is_complete || payload.len() < all.len();
+        let (&command, body) = payload.split_first()?;
+        let mut text = Self {
+            command: Command(command),
+            beginning: body,
+            reading: dialect.reading(is_cut),
+            all,
+            attributes: &[],
+        };
+        if text.command == Command::QUERY {
+            let query = Query::decode(payload, dialect.capabilities).ok()?;
+            (text.beginning, text.attributes) = (query.text, query.attributes);
+        }
+        Some(text)
+    }
+
+    /// One whose end is known.
+    fn has_response(&self) -> bool {
+        matches!(self.command.response_kind(), ResponseKind::Tracked(_))
+    }
+
     fn digest(&self) -> Digest {
         Digest::of(self.beginning, self.reading)
     }

@@ -13,6 +13,7 @@ use super::error::{Party, Refusal, SessionError};
 use super::link::Link;
 use super::script::Script;
 use crate::buffer::Buffer;
+use crate::traces::SpanWork;
 
 /// What a client without a default database gets where the connection has another client's, which no server takes away:
 /// nobody's rows are there.
@@ -126,7 +127,9 @@ impl Link {
         if steps.is_empty() {
             return Ok(None);
         }
+        let began = self.begin_span();
         let failures = self.run_all(steps).await?;
+        self.end_span(began, |link| SpanWork::Synchronise(link.backend_address()));
         let mut failed = None;
         if let Some(session) = &mut self.session {
             // Warnings and counts are the steps' own now.
