@@ -3,7 +3,8 @@
 //! What a value means to the program is `settings.rs`'s business; where else it may be written, `defaults_file.rs`'s.
 
 mod given;
-#[cfg(test)]
+// The page has those of the default features.
+#[cfg(all(test, feature = "otlp"))]
 mod limits;
 mod retired;
 #[cfg(test)]
