@@ -21,6 +21,8 @@ use opentelemetry_proto::tonic::collector::trace::v1::{
 };
 use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
+#[cfg(test)]
+use protocol::limits::{Bound, Limit};
 use proxy::{Control, TracedCommand, TracedCommands};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
@@ -39,6 +41,35 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const END: Duration = Duration::from_secs(2);
 /// Of OTLP over HTTP, without a number in the URL.
 const PORT: u16 = 4318;
+
+/// As operators read of them.
+#[cfg(test)]
+pub(crate) const LIMITS: [Limit; 4] = [
+    Limit {
+        what: "Spans in a request to the collector of `--otlp-endpoint`",
+        bound: Bound::Number(SPANS_PER_REQUEST as u64),
+        reason: "some 100 KB, as a rule; collectors take megabytes",
+        beyond: "the next request has them; those of a command stay together",
+    },
+    Limit {
+        what: "A request to that collector",
+        bound: Bound::Time(EXPORT_TIMEOUT),
+        reason: "it is near, and has only to take them",
+        beyond: "its spans are lost and counted",
+    },
+    Limit {
+        what: "That collector's answer",
+        bound: Bound::Bytes(ANSWER_BYTES_MAX as u64),
+        reason: "it has a sentence to say at most",
+        beyond: "its spans count as lost",
+    },
+    Limit {
+        what: "For the last traces to be sent, at the end of the process",
+        bound: Bound::Time(END),
+        reason: "a restart waits for it",
+        beyond: "they are lost",
+    },
+];
 
 /// Where traces go, and in whose name.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,6 +96,12 @@ impl Collector {
                 "--otlp-endpoint: `{url}` does not begin with http://; give a URL like http://127.0.0.1:4318"
             ),
         }
+        ensure!(
+            !parsed
+                .authority()
+                .is_some_and(|it| it.as_str().contains('@')),
+            "--otlp-endpoint: the URL names a user, and the proxy logs in to no collector; leave that out"
+        );
         let host = parsed.host().unwrap_or_default();
         ensure!(
             !host.is_empty() && parsed.query().is_none(),
@@ -220,7 +257,6 @@ mod tests {
             ("http://otel", "http://otel:4318/v1/traces"),
             ("http://otel:80/a/b/", "http://otel:80/a/b/v1/traces"),
             ("http://[::1]:99/", "http://[::1]:99/v1/traces"),
-            ("http://user:secret@otel", "http://otel:4318/v1/traces"),
         ] {
             let collector = Collector::new(url, "mysql-proxy").unwrap();
             assert_eq!(collector.to_string(), whole);
@@ -237,10 +273,11 @@ mod tests {
             ("http://", "is not a URL"),
             ("http://otel/?a=b", "a host, a port and a path"),
             ("", "is not a URL"),
+            ("http://user:secret@otel", "names a user"),
         ] {
             let error = Collector::new(url, "x").unwrap_err().to_string();
             assert!(
-                error.contains(reason) && !error.contains('\n'),
+                error.contains(reason) && !error.contains('\n') && !error.contains("secret"),
                 "{url}: {error}"
             );
         }

@@ -261,10 +261,7 @@ impl Trace {
         Some(Self {
             trace_id: trace.try_into().ok()?,
             span_id: span.try_into().ok()?,
-            is_sampled: matches!(
-                flags[1],
-                b'1' | b'3' | b'5' | b'7' | b'9' | b'b' | b'd' | b'f'
-            ),
+            is_sampled: is_odd(flags),
         })
         .filter(|trace| is_whole && trace.trace_id != [b'0'; 32] && trace.span_id != [b'0'; 16])
     }
@@ -298,6 +295,12 @@ impl Trace {
     pub fn span_id(&self) -> &str {
         str::from_utf8(&self.span_id).unwrap_or_default()
     }
+}
+
+/// Two hexadecimal digits.
+fn is_odd(flags: &[u8]) -> bool {
+    let flags = str::from_utf8(flags).unwrap_or_default();
+    u8::from_str_radix(flags, 16).is_ok_and(|flags| flags & 1 == 1)
 }
 
 #[cfg(test)]

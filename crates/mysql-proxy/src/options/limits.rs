@@ -9,7 +9,7 @@ use clap::Arg;
 use protocol::limits::Limit;
 
 use super::command;
-use crate::{doctor, upgrade};
+use crate::{doctor, otlp, upgrade};
 
 const HEAD: &str = "\
 # Limits
@@ -78,7 +78,7 @@ const OPTIONS: &[(&str, &str)] = &[
 ];
 
 /// The crates' own, in the order of a session's life.
-const CRATES: [&[Limit]; 10] = [
+const CRATES: [&[Limit]; 11] = [
     proxy::limits::LIMITS,
     protocol::limits::LIMITS,
     transport::limits::LIMITS,
@@ -89,6 +89,7 @@ const CRATES: [&[Limit]; 10] = [
     web::limits::LIMITS,
     &upgrade::LIMITS,
     &doctor::LIMITS,
+    &otlp::LIMITS,
 ];
 
 fn page() -> String {
@@ -130,6 +131,10 @@ fn default(option: &Arg) -> String {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "otlp"),
+    ignore = "the page has the bounds of all features"
+)]
 fn the_page_of_limits_is_what_the_code_declares() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/limits.md");
     let page = page();

@@ -281,7 +281,7 @@ mod tests {
         let name = |text: &str| {
             let digest = sql::Digest(7);
             let text = text.into();
-            super::name(Command::QUERY, Some(&TracedStatement { digest, text }))
+            name(Command::QUERY, Some(&TracedStatement { digest, text }))
         };
         assert_eq!(name("select ?"), "SELECT");
         assert_eq!(name("(SELECT ?) UNION (SELECT ?)"), "SELECT");
