@@ -131,6 +131,10 @@ fn default(option: &Arg) -> String {
 }
 
 #[test]
+#[cfg_attr(
+    not(feature = "otlp"),
+    ignore = "the page has the bounds of all features"
+)]
 fn the_page_of_limits_is_what_the_code_declares() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/limits.md");
     let page = page();

@@ -3,6 +3,10 @@
 use anyhow::{Result, bail};
 use proxy::{Control, TracedCommands};
 
+/// As operators read of them.
+#[cfg(test)]
+pub(crate) const LIMITS: [protocol::limits::Limit; 0] = [];
+
 /// There is none.
 #[derive(Debug, Clone)]
 pub(crate) enum Collector {}
