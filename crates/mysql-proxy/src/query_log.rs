@@ -236,6 +236,10 @@ fn object(record: &QueryRecord) -> Map<String, Value> {
         ("user", json!(record.username)),
         ("database", json!(record.database)),
         ("backend", json!(record.backend)),
+        (
+            "chosen_by",
+            json!(record.chosen_by.map(|why| why.to_string())),
+        ),
         ("command", json!(record.command.to_string())),
         ("digest", json!(record.digest.to_string())),
         ("statement", json!(&*record.statement)),

@@ -75,6 +75,7 @@ fn a_slow_statement_is_in_the_slow_query_log() {
     assert_eq!(text("user"), "app");
     assert_eq!(text("database"), "test");
     assert_eq!(text("backend"), server.address().to_string());
+    assert_eq!(text("chosen_by"), "balance");
     assert_eq!(text("command"), "COM_QUERY");
     assert_eq!(text("digest").len(), 16);
     assert_eq!(text("trace_id"), "0af7651916cd43dd8448eb211c80319c");

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use crate::limits::QUERY_LOG_QUEUE_MAX;
 use crate::queue::{Queue, QueueReader, QueueReport, queue};
+use crate::register::Why;
 
 /// Which logs there are.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -47,6 +48,8 @@ pub struct QueryRecord {
     pub database: String,
     /// The server that answered, as configured.
     pub backend: String,
+    /// Why it was that one; `None` where there is none.
+    pub chosen_by: Option<Why>,
     /// How it was said.
     pub command: Command,
     /// What it is without its literals.
@@ -317,6 +320,7 @@ mod tests {
             username: String::new(),
             database: String::new(),
             backend: String::new(),
+            chosen_by: Some(Why::Balance),
             command: Command::QUERY,
             digest: Digest(0),
             statement: "".into(),

@@ -261,6 +261,11 @@ impl Registration {
         }
     }
 
+    /// Why its backend is the one that it is.
+    pub(crate) fn why(&self) -> Why {
+        self.entry.why()
+    }
+
     /// Why the session gets its backend, from now on.
     pub(crate) fn gets_it_by(&self, why: Why) {
         self.entry.why.store(why as u8, Ordering::Relaxed);

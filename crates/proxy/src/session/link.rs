@@ -1,33 +1,32 @@
 //! A logged-in session's two connections, with every wait that the command phase has: each with its deadline, each
 //! ended early when the proxy stops, each watching the other side for what matters meanwhile.
+//!
+//! * [`accounting`]: what of that is counted, logged and traced
+
+mod accounting;
 
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as Task, Poll, ready};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use backend::{Address, ClientCount, PooledConnection, ServerSession, Stream};
 use protocol::response_tracker::Summary;
-use protocol::{Capabilities, Command, ResponseTracker, StatusFlags};
+use protocol::{Capabilities, ResponseTracker, StatusFlags};
 use tokio::io::AsyncWrite;
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 
 use super::Context;
-use super::command_trace::{Client, CommandTrace};
 use super::error::{Party, SessionError};
 use super::login::LoggedIn;
-use super::statements::{Dialect, Noted, Statements};
+use super::statements::Statements;
 use crate::buffer::Buffer;
-use crate::counters::WorkerCounters;
-use crate::digests::printable;
-use crate::query_log::QueryRecord;
 use crate::register::{Activity, Registration, Why};
 use crate::shutdown::Phase;
 use crate::timer::Timer;
-use crate::traces::{SpanWork, TracedError};
 
 /// Both connections and what was agreed on at the login.
 #[derive(Debug)]
@@ -194,133 +193,15 @@ impl Link {
         self.half_close != HalfClose::None
     }
 
-    /// A command begins.
-    pub(super) fn begin(&mut self, command: Command) {
-        self.activity = Activity::Command(command);
-        self.begun_at = Instant::now();
-    }
-
-    /// The command is answered, as far as the client is concerned.
-    pub(super) fn answered(&mut self) {
-        self.counters().answered(self.begun_at.elapsed());
-        self.finish_trace(None);
-    }
-
-    /// A script is asked about a command: whether that is traced.
-    pub(super) fn weigh(&mut self, payload: &[u8]) {
-        let dialect = self.dialect();
-        if let Some(statements) = &mut self.statements {
-            statements.weigh(&self.context, dialect, payload);
-        }
-    }
-
-    /// The record of the client's command, where it is traced.
-    fn trace(&mut self) -> Option<&mut CommandTrace> {
-        self.statements.as_mut()?.trace.as_deref_mut()
-    }
-
-    /// When something begins that is a part of the client's command; `None` where that is not traced.
-    pub(super) fn begin_span(&mut self) -> Option<Instant> {
-        self.trace().map(|_| Instant::now())
-    }
-
-    /// It has ended.
-    pub(super) fn end_span(
-        &mut self,
-        began: Option<Instant>,
-        work: impl FnOnce(&Self) -> SpanWork,
-    ) {
-        if let Some(began) = began {
-            let work = work(self);
-            if let Some(trace) = self.trace() {
-                trace.add(began, work);
-            }
-        }
-    }
-
-    /// The client gets an ERR that no server gave to its own command.
-    pub(super) fn trace_error(&mut self, error: TracedError) {
-        if let Some(trace) = self.trace() {
-            trace.answered_with(error);
-        }
-    }
-
     /// The server that the session is with, as configured.
     pub(super) fn backend_address(&self) -> Option<Address> {
         let count = self.count.as_ref()?;
         Some(count.backend().address().clone())
     }
 
-    fn finish_trace(&mut self, failure: Option<&'static str>) {
-        let Some(statements) = &mut self.statements else {
-            return;
-        };
-        if let Some(trace) = statements.trace.take() {
-            let client = Client {
-                session: self.registration.id(),
-                address: self.registration.client(),
-                database: printable(statements.database()),
-            };
-            let command = trace.finish(self.begun_at, client, failure);
-            self.context.traces.put(command);
-        }
-    }
-
-    /// Its worker's.
-    pub(super) fn counters(&self) -> &WorkerCounters {
-        self.context.counters.worker(self.worker)
-    }
-
     /// Of the backend's clients it is one.
     pub(super) fn count(&self) -> Option<&ClientCount> {
         self.count.as_ref()
-    }
-
-    /// Somebody wants to know what the client says.
-    pub(super) fn is_listened_to(&self) -> bool {
-        self.statements.is_some()
-    }
-
-    /// A command goes to the server: its packets, or the first bytes of them.
-    pub(super) fn say(&mut self, packets: &[u8], is_complete: bool) {
-        let dialect = self.dialect();
-        if let Some(statements) = &mut self.statements {
-            statements.begin(&self.context, dialect, (packets, is_complete));
-            show_digest(statements, &self.registration);
-        }
-    }
-
-    /// More bytes of it.
-    pub(super) fn say_more(&mut self, bytes: &[u8], is_complete: bool) {
-        let dialect = self.dialect();
-        if let Some(statements) = &mut self.statements {
-            statements.go_on(&self.context, dialect, (bytes, is_complete));
-            show_digest(statements, &self.registration);
-        }
-    }
-
-    /// A script's command goes to the server, whole and without query attributes.
-    pub(super) fn say_injected(&mut self, packet: &[u8]) {
-        let dialect = self.dialect();
-        if let Some(statements) = &mut self.statements {
-            statements.inject(&self.context, dialect, packet);
-            show_digest(statements, &self.registration);
-        }
-    }
-
-    /// The client has become another one.
-    pub(super) fn changed_user(&mut self, username: &[u8], database: &[u8]) {
-        self.registration.known_as(username);
-        if let Some(statements) = &mut self.statements {
-            statements.change_user(&self.context, username, database);
-        }
-    }
-
-    fn dialect(&self) -> Dialect {
-        Dialect {
-            capabilities: self.capabilities,
-            status: self.status,
-        }
     }
 
     /// Tells others what the session does, where no wait of the link does.
@@ -410,12 +291,6 @@ impl Link {
         })
         .await
         .inspect(|_| self.see_first_byte())
-    }
-
-    fn see_first_byte(&mut self) {
-        if let Some(statements) = &mut self.statements {
-            statements.see_first_byte();
-        }
     }
 
     /// Bytes of a backend that has been heard; 0 for its end.
@@ -522,84 +397,6 @@ impl Link {
         }
     }
 
-    /// The last byte is where it goes: a clock reading more for each response.
-    fn count_response(&mut self) {
-        let asked_at = self.asked_at.take();
-        let duration = asked_at.map_or(Duration::ZERO, |at| at.elapsed());
-        if let (Some(statements), Some(at)) = (&mut self.statements, asked_at) {
-            let noted = statements.end(&self.context, &self.summary, (at, duration));
-            if let Some(noted) = noted {
-                self.note(*noted, (at, duration), None);
-            }
-        }
-        self.end_traced_query(None);
-        let Activity::Command(command) = self.activity else {
-            return;
-        };
-        let backend = self.count.as_ref().map(|count| count.backend().index());
-        self.counters()
-            .responded(command, backend, &self.summary, duration);
-    }
-
-    fn end_traced_query(&mut self, failure: Option<&'static str>) {
-        if self.trace().is_none() {
-            return;
-        }
-        let (summary, backend) = (self.summary, self.backend_address());
-        if let Some(trace) = self.trace() {
-            trace.end_query(backend, &summary, failure);
-        }
-    }
-
-    /// The session ends, for this reason: a statement that waits for its answer gets none.
-    pub(super) fn abandon(&mut self, reason: &'static str) {
-        let began = self.asked_at.unwrap_or(self.begun_at);
-        let time = (began, began.elapsed());
-        let statements = self.statements.as_mut();
-        let noted = statements.and_then(|it| it.abandon(&self.context, time.1));
-        self.summary = Summary::default();
-        if let Some(noted) = noted {
-            self.note(*noted, time, Some(reason));
-        }
-        self.end_traced_query(Some(reason));
-        self.finish_trace(Some(reason));
-    }
-
-    /// Into the logs.
-    fn note(
-        &self,
-        noted: Noted,
-        (began, took): (Instant, Duration),
-        failure: Option<&'static str>,
-    ) {
-        let summary = &self.summary;
-        let (is_slow, is_sample) = (noted.is_slow, noted.is_sample);
-        let record = QueryRecord {
-            began_at: SystemTime::now() - began.elapsed(),
-            session: self.id(),
-            client: self.registration.client(),
-            username: printable(noted.whose.username()),
-            database: printable(noted.whose.database()),
-            backend: self.backend_name(),
-            command: noted.command,
-            digest: noted.digest,
-            statement: noted.text,
-            literal_statement: noted.literal_text,
-            first_byte_time: noted
-                .first_byte_at
-                .map(|at| at.saturating_duration_since(began)),
-            time: took,
-            rows: summary.rows,
-            row_bytes: summary.row_bytes,
-            affected_rows: summary.affected_rows,
-            warnings: summary.warnings,
-            error: summary.error_code.map(|code| (code, summary.sql_state)),
-            failure,
-            trace: noted.trace,
-        };
-        self.context.query_log.note(record, is_slow, is_sample);
-    }
-
     /// What all sessions share.
     pub(super) fn context(&self) -> &Arc<Context> {
         &self.context
@@ -690,12 +487,5 @@ impl Link {
         self.registration.show(self.activity, now);
         self.timer.set(now + self.context.settings.read_timeout);
         now
-    }
-}
-
-/// Tells others what is said, where that is a statement.
-fn show_digest(statements: &Statements, registration: &Registration) {
-    if let Some(digest) = statements.digest() {
-        registration.says(digest);
     }
 }
