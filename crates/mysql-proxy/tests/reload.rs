@@ -571,12 +571,14 @@ fn a_worker_that_the_angel_starts_again_has_what_the_file_says_now() {
     let place = Place::new(&[&server]);
     let pid_file = place.directory.file("pid");
     let option = format!("--pid-file={}", pid_file.display());
-    let proxy = place.start(&["--keepalive", &option]);
+    let mut proxy = place.start(&["--keepalive", &option]);
     place.write_with(&[&server], "max-connections = 7");
     let id = fs::read_to_string(&pid_file).expect("it is written");
     let id = id.trim().parse().expect("a number");
     kill(Pid::from_raw(id), Signal::SIGKILL).expect("the worker runs");
     proxy.wait_for_log("restart by the angel: max-connections: 0 -> 7", DEADLINE);
+    // The worker is in no group of the test's.
+    assert_eq!(proxy.terminate().code(), Some(0));
 }
 
 #[test]

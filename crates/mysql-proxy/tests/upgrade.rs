@@ -1,5 +1,6 @@
 //! SIGUSR2: another process takes over, and no client notices; and what service managers do with sockets and notices.
 
+use std::cell::RefCell;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::net::{TcpListener, TcpStream};
@@ -278,15 +279,27 @@ fn a_service_manager_is_told_and_leaves_its_sockets() {
     notices
         .set_read_timeout(Some(DEADLINE))
         .expect("it is a socket");
-    let wait_for = |wanted: &str| {
+    let seen = RefCell::new(Vec::new());
+    let hear = || {
         let mut notice = [0; 256];
-        loop {
-            let n = notices.recv(&mut notice).expect("a notice");
-            let text = String::from_utf8_lossy(&notice[..n]).into_owned();
-            if text.starts_with(wanted) {
-                return text;
+        let n = notices.recv(&mut notice).expect("a notice");
+        let text = String::from_utf8_lossy(&notice[..n]);
+        seen.borrow_mut().push(text.trim().to_owned());
+    };
+    // In whatever order: two processes speak.
+    let wait_for = |wanted: &str, times: usize| {
+        wait::poll(DEADLINE, || {
+            let found = {
+                let seen = seen.borrow();
+                let mut such = seen.iter().filter(|notice| notice.starts_with(wanted));
+                such.nth(times - 1).cloned()
+            };
+            if found.is_none() {
+                hear();
             }
-        }
+            found
+        })
+        .unwrap_or_else(|| panic!("not {times} times {wanted}: {:?}", seen.borrow()))
     };
     // A port that is free for the moment.
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -312,16 +325,16 @@ fn a_service_manager_is_told_and_leaves_its_sockets() {
     });
     let connect = || Client::connect(address, "app", "app").expect("a client is served");
     connect().ping().expect("it serves");
-    wait_for("READY=1");
-    wait_for("WATCHDOG=1");
+    wait_for("READY=1", 1);
+    wait_for("WATCHDOG=1", 1);
     kill(place.id().expect("it runs"), Signal::SIGUSR2).expect("it runs");
-    let id = wait_for("MAINPID=");
-    wait_for("READY=1");
+    let id = wait_for("MAINPID=", 1);
+    wait_for("READY=1", 2);
     connect().ping().expect("it serves");
     assert!(process.wait(DEADLINE).expect("it is replaced").success());
     let next = place.id().expect("its file says so");
-    assert_eq!(id.trim(), format!("MAINPID={next}"));
+    assert_eq!(id, format!("MAINPID={next}"));
     kill(next, Signal::SIGTERM).expect("it runs");
-    wait_for("STOPPING=1");
+    wait_for("STOPPING=1", 1);
     ends(next);
 }
