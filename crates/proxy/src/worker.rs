@@ -149,7 +149,7 @@ async fn serve(index: usize, mut queue: mpsc::Receiver<Dealt>, sessions: Arc<Ato
         let peer = accepted.peer;
         match accepted.into_stream() {
             Ok(client) => {
-                let session = session::run(client, peer, context, index);
+                let session = move || session::run(client, peer, context, index);
                 tokio::spawn(counted(session, count));
             }
             Err(error) => warn!("cannot serve a client: {error}; it was closed"),
@@ -158,8 +158,11 @@ async fn serve(index: usize, mut queue: mpsc::Receiver<Dealt>, sessions: Arc<Ato
 }
 
 /// A panic ends this task and no other.
-async fn counted(session: impl Future<Output = ()>, count: SessionCount) {
-    session.await;
+///
+/// The session is made here: as an argument it would take its place twice in each task, once as that and once as what is
+/// awaited.
+async fn counted<S: Future<Output = ()>>(session: impl FnOnce() -> S, count: SessionCount) {
+    session().await;
     drop(count);
 }
 
@@ -192,8 +195,8 @@ mod tests {
             _ticket: context.shutdown.ticket(),
         };
         runtime().unwrap().block_on(async {
-            let faulty = tokio::spawn(counted(async { panic!("on purpose") }, count()));
-            let other = tokio::spawn(counted(ready(()), count()));
+            let faulty = tokio::spawn(counted(|| async { panic!("on purpose") }, count()));
+            let other = tokio::spawn(counted(|| ready(()), count()));
             assert!(faulty.await.unwrap_err().is_panic());
             other.await.unwrap();
         });
