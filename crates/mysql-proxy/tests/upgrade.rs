@@ -245,7 +245,7 @@ fn a_daemon_with_an_angel_is_replaced_by_another_such() {
         kill(last, Signal::SIGUSR2).expect("it runs");
         place.wait_for_log(TAKEN_OVER, times);
         wait::until("the new process's id", DEADLINE, || {
-            place.id() != Some(last)
+            place.id().is_some_and(|id| id != last)
         });
         ends(last);
         ids.extend(place.id());
